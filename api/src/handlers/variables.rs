@@ -1,0 +1,248 @@
+//! Variables of a project or of one environment.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use garde::Validate;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+use zeitwork_database::environments::{self, Environment};
+use zeitwork_database::projects::Project;
+use zeitwork_database::{PgConnection, variables};
+use zeitwork_model::id::{EnvironmentId, VariableId};
+use zeitwork_model::name::check_variable_name;
+use zeitwork_model::page::Page;
+use zeitwork_model::variable::VariableAt;
+use zeitwork_web::Problem;
+
+use super::wishes::redeploy_live;
+use crate::error::{Answer, commit};
+use crate::extract::{Caller, PageQuery, Valid, ValidQuery, Who, can, named};
+use crate::input;
+use crate::state::App;
+use crate::vault::Vault;
+use crate::views::project::Variable;
+
+/// The value of a variable.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = VariableValue)]
+pub struct PutVariable {
+    /// At most 64 KiB, without NUL.
+    #[garde(custom(input::variable_value))]
+    value: String,
+    /// Whether it is never shown again; true if absent.
+    #[serde(default = "yes")]
+    #[garde(skip)]
+    secret: bool,
+    /// Name or id of the one environment that has it; absent: all of the project.
+    #[serde(default)]
+    #[garde(length(max = 64))]
+    environment: Option<String>,
+    /// When it is visible; `both` if absent.
+    #[serde(default)]
+    #[garde(skip)]
+    at: Option<VariableAt>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Whether a change is deployed at once, and for which environment it is.
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ChangeQuery {
+    /// Deploys what is live again, with the change; false if absent.
+    #[serde(default)]
+    #[garde(skip)]
+    deploy: bool,
+}
+
+/// Which variable of that name.
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ScopeQuery {
+    /// Name or id of an environment; absent: that of the project.
+    #[serde(default)]
+    #[garde(length(max = 64))]
+    environment: Option<String>,
+}
+
+#[utoipa::path(put, path = "/projects/{project}/variables/{name}", tag = "variables",
+    operation_id = "put_variable", request_body = PutVariable, params(
+        ("project" = String, Path, description = "Id or slug"),
+        ("name" = String, Path, description = "Name of the variable"), ChangeQuery),
+    responses((status = 200, body = Variable)))]
+/// Sets a variable; what runs gets it with the next deployment.
+pub async fn put(
+    State(app): State<App>,
+    caller: Caller<can::WriteProjects>,
+    Path((project, name)): Path<(String, String)>,
+    ValidQuery(query): ValidQuery<ChangeQuery>,
+    Valid(body): Valid<PutVariable>,
+) -> Answer<Json<Variable>> {
+    check_variable_name(&name)
+        .map_err(|rule| Problem::invalid("/name", "invalid", rule.to_string()))?;
+    let mut transaction = app.database.begin().await?;
+    let project = named::project(&mut transaction, &caller, &project).await?;
+    let environment =
+        scope(&mut transaction, &caller, &project, body.environment.as_deref()).await?;
+    let row = write(&mut transaction, &app, &caller, &project, environment, &name, &body).await?;
+    let detail = json!({ "project": project.id, "environment": environment, "name": name });
+    caller.audit(&mut transaction, "variable.set", row.id, detail).await?;
+    if query.deploy {
+        deploy(&mut transaction, &app, &caller, &project, environment).await?;
+    }
+    commit(transaction).await?;
+    Ok(Json(Variable::new(row, Some(body.value))))
+}
+
+/// The environment that a variable is for; none: all.
+async fn scope(
+    connection: &mut PgConnection,
+    who: &Who,
+    project: &Project,
+    name: Option<&str>,
+) -> Answer<Option<EnvironmentId>> {
+    match name {
+        None => Ok(None),
+        Some(name) => Ok(Some(named::environment(connection, who, project, name).await?.id)),
+    }
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    app: &App,
+    who: &Who,
+    project: &Project,
+    environment: Option<EnvironmentId>,
+    name: &str,
+    body: &PutVariable,
+) -> Answer<variables::Variable> {
+    let vault = Vault::open(connection, &app.master_key, who.organisation, project.id).await?;
+    let known =
+        variables::find_id(connection, who.organisation, project.id, environment, name).await?;
+    let id = known.unwrap_or_else(VariableId::new);
+    let (key_version, ciphertext) = vault.encrypt(&id.to_string(), &body.value)?;
+    let row = variables::Variable {
+        id,
+        environment_id: environment,
+        name: name.to_owned(),
+        at: body.at.unwrap_or(VariableAt::Both),
+        secret: body.secret,
+        key_version,
+        ciphertext,
+        updated_at: zeitwork_database::installation::now(connection).await?,
+    };
+    variables::put(connection, who.organisation, project.id, &row).await?;
+    Ok(row)
+}
+
+/// Deploys what is live again in the environments that see the change.
+async fn deploy(
+    connection: &mut PgConnection,
+    app: &App,
+    who: &Who,
+    project: &Project,
+    environment: Option<EnvironmentId>,
+) -> Answer<()> {
+    let all = environments::list(connection, who.organisation, &[project.id]).await?;
+    let concerned = |it: &&Environment| environment.is_none_or(|id| id == it.id);
+    for environment in all.iter().filter(concerned) {
+        redeploy_live(connection, app, who, environment.id).await?;
+    }
+    Ok(())
+}
+
+#[utoipa::path(get, path = "/projects/{project}/variables", tag = "variables",
+    operation_id = "list_variables",
+    params(("project" = String, Path, description = "Id or slug"), PageQuery),
+    responses((status = 200, body = Page<Variable>)))]
+/// The project's variables by name, those of single environments included.
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller<can::ReadProjects>,
+    Path(project): Path<String>,
+    page: PageQuery,
+) -> Answer<Json<Page<Variable>>> {
+    let mut connection = app.database.acquire().await?;
+    let project = named::project(&mut connection, &caller, &project).await?;
+    let organisation = caller.organisation;
+    let vault = Vault::open(&mut connection, &app.master_key, organisation, project.id).await?;
+    // Few enough to page in memory: a project has at most some hundreds.
+    let mut rows = variables::list(&mut connection, organisation, project.id, None).await?;
+    if let Some(after) = page.after::<VariableId>()? {
+        let seen = rows.iter().position(|row| row.id == after).map_or(0, |at| at + 1);
+        rows.drain(..seen);
+    }
+    let mut views = Vec::new();
+    for row in rows {
+        views.push((row.id, show(&vault, row)?));
+    }
+    Ok(Json(page.finish(views, |(id, _)| *id, |(_, view)| view)))
+}
+
+fn show(vault: &Vault, row: variables::Variable) -> Answer<Variable> {
+    let value = if row.secret { None } else { Some(vault.decrypt(&row)?) };
+    Ok(Variable::new(row, value))
+}
+
+#[utoipa::path(get, path = "/projects/{project}/variables/{name}", tag = "variables",
+    operation_id = "get_variable", params(
+        ("project" = String, Path, description = "Id or slug"),
+        ("name" = String, Path, description = "Name of the variable"), ScopeQuery),
+    responses((status = 200, body = Variable)))]
+/// One variable; secret values are never shown.
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller<can::ReadProjects>,
+    Path((project, name)): Path<(String, String)>,
+    ValidQuery(query): ValidQuery<ScopeQuery>,
+) -> Answer<Json<Variable>> {
+    check_variable_name(&name).map_err(|_| Problem::not_found())?;
+    let mut connection = app.database.acquire().await?;
+    let project = named::project(&mut connection, &caller, &project).await?;
+    let environment =
+        scope(&mut connection, &caller, &project, query.environment.as_deref()).await?;
+    let organisation = caller.organisation;
+    let rows = variables::list(&mut connection, organisation, project.id, Some(&name)).await?;
+    let row = rows.into_iter().find(|row| row.environment_id == environment);
+    let row = row.ok_or_else(Problem::not_found)?;
+    let vault = Vault::open(&mut connection, &app.master_key, organisation, project.id).await?;
+    Ok(Json(show(&vault, row)?))
+}
+
+#[utoipa::path(delete, path = "/projects/{project}/variables/{name}", tag = "variables",
+    operation_id = "delete_variable", params(
+        ("project" = String, Path, description = "Id or slug"),
+        ("name" = String, Path, description = "Name of the variable"), ScopeQuery, ChangeQuery),
+    responses((status = 204, description = "Removed")))]
+/// Removes a variable; what runs keeps it until the next deployment.
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller<can::WriteProjects>,
+    Path((project, name)): Path<(String, String)>,
+    ValidQuery(query): ValidQuery<ScopeQuery>,
+    ValidQuery(change): ValidQuery<ChangeQuery>,
+) -> Answer<StatusCode> {
+    check_variable_name(&name).map_err(|_| Problem::not_found())?;
+    let mut transaction = app.database.begin().await?;
+    let project = named::project(&mut transaction, &caller, &project).await?;
+    let environment =
+        scope(&mut transaction, &caller, &project, query.environment.as_deref()).await?;
+    let organisation = caller.organisation;
+    let removed =
+        variables::delete(&mut transaction, organisation, project.id, environment, &name).await?;
+    if !removed {
+        return Err(Problem::not_found().into());
+    }
+    let detail = json!({ "environment": environment, "name": name });
+    caller.audit(&mut transaction, "variable.delete", project.id, detail).await?;
+    if change.deploy {
+        deploy(&mut transaction, &app, &caller, &project, environment).await?;
+    }
+    commit(transaction).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,203 @@
+//! The API as the CLI sees it: JSON in, JSON out, problems as sentences.
+
+mod problem;
+pub mod sse;
+pub mod stream;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use zeitwork_outbound::Client;
+use zeitwork_outbound::reqwest::header::{ACCEPT, HeaderMap, HeaderName};
+use zeitwork_outbound::reqwest::{Method, Response, StatusCode};
+
+pub use self::stream::Follow;
+
+#[cfg(test)]
+mod tests;
+
+/// Prefix of every resource.
+const PREFIX: &str = "/api/v1";
+/// Items of a page that we ask for: the API's maximum.
+const PAGE: usize = 200;
+/// A stream has no end of its own; its silence is watched instead.
+const STREAM_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// An API with a key.
+#[derive(Debug, Clone)]
+pub struct Api {
+    client: Client,
+    base: String,
+    key: String,
+}
+
+impl Api {
+    /// The API at an address.
+    pub fn new(base: &str, key: &str) -> Result<Self> {
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { client: Client::builder("cli").build()?, base, key: key.to_owned() })
+    }
+
+    /// Where it is.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// What is missing until the platform is ready; none: it is.
+    pub async fn readiness(&self) -> Result<Option<String>> {
+        let (ready, body) = self.readiness_detail().await?;
+        Ok(if ready { None } else { Some(body.to_string()) })
+    }
+
+    /// Whether the platform is ready, and what each dependency says.
+    pub async fn readiness_detail(&self) -> Result<(bool, Value)> {
+        let answer = self.exchange(Method::GET, "/readyz", None).await?;
+        Ok((answer.status.is_success(), answer.body))
+    }
+
+    /// A resource; none where there is no such.
+    pub async fn get(&self, path: &str) -> Result<Option<Value>> {
+        let answer = self.exchange(Method::GET, &format!("{PREFIX}{path}"), None).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        answer.accepted().map(Some)
+    }
+
+    /// A resource that must be there; `what` names it in the error.
+    pub async fn require(&self, path: &str, what: &str) -> Result<Value> {
+        match self.get(path).await? {
+            Some(found) => Ok(found),
+            None => bail!("there is no {what} (or this key may not see it)"),
+        }
+    }
+
+    /// Every item of a list, at most `limit`, page by page.
+    pub async fn list(&self, path: &str, limit: usize) -> Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let wanted = PAGE.min(limit - items.len()).max(1).to_string();
+            let mut query = vec![("limit", wanted.as_str())];
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page = self.require(&with_query(path, &query), "such list").await?;
+            let found = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let empty = found.is_empty();
+            items.extend(found);
+            let next = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            if items.len() >= limit {
+                items.truncate(limit);
+                return Ok(items);
+            }
+            // A list that still grows may name a next page for ever.
+            if empty || next.is_none() || next == cursor {
+                return Ok(items);
+            }
+            cursor = next;
+        }
+    }
+
+    /// Sends a wish.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.wish(Method::POST, path, Some(body)).await
+    }
+
+    /// Puts a resource where it is named.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.wish(Method::PUT, path, Some(body)).await
+    }
+
+    /// Deletes a resource.
+    pub async fn delete(&self, path: &str) -> Result<Value> {
+        self.wish(Method::DELETE, path, None).await
+    }
+
+    /// Follows a stream of lines or events.
+    pub fn follow(&self, path: &str) -> Follow<'_> {
+        Follow::new(self, path)
+    }
+
+    async fn wish(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        self.exchange(method, &format!("{PREFIX}{path}"), body).await?.accepted()
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.client.request(method, &url).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = self.client.send(request).await.with_context(|| self.unreachable())?;
+        Answer::read(answer).await
+    }
+
+    /// Opens a stream after the given position.
+    async fn open(&self, path: &str, last: Option<&str>) -> Result<Response> {
+        const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+        let url = format!("{}{PREFIX}{path}", self.base);
+        let request = self.client.get(&url).bearer_auth(&self.key).timeout(STREAM_LIMIT);
+        let mut request = request.header(ACCEPT, "text/event-stream");
+        if let Some(last) = last {
+            request = request.header(LAST_EVENT_ID, last);
+        }
+        self.client.send(request).await.with_context(|| self.unreachable())
+    }
+
+    fn unreachable(&self) -> String {
+        format!("the API at {} (set --api-url or ZEITWORK_API_URL; is it running?)", self.base)
+    }
+}
+
+/// A path with a query, percent-encoded; empty values are kept.
+pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
+    if pairs.is_empty() {
+        return path.to_owned();
+    }
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs);
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}{}", query.finish())
+}
+
+/// One segment of a path, so that no name can lead to another resource.
+pub fn segment(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A status with a body, and the request's id for whoever looks into the logs.
+struct Answer {
+    status: StatusCode,
+    request_id: Option<String>,
+    body: Value,
+}
+
+impl Answer {
+    async fn read(response: Response) -> Result<Self> {
+        let status = response.status();
+        let request_id = request_id(response.headers());
+        let text = response.text().await?;
+        Ok(Self { status, request_id, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+    }
+
+    /// The body of a success; the sentence of a problem otherwise.
+    fn accepted(self) -> Result<Value> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        let id = self.request_id.as_deref();
+        bail!(problem::sentence(self.status.as_u16(), &self.body, id))
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned)
+}

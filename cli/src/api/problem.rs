@@ -1,0 +1,24 @@
+//! Problems of the API (`application/problem+json`) as sentences.
+
+use serde_json::Value;
+
+/// What is wrong, each field that is wrong, and the request's id.
+pub fn sentence(status: u16, body: &Value, header_id: Option<&str>) -> String {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
+    let mut sentence = text("detail")
+        .or_else(|| text("title"))
+        .map_or_else(|| format!("the API answered {status}"), str::to_owned);
+    for error in body.get("errors").and_then(Value::as_array).into_iter().flatten() {
+        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+        let field = part("pointer").trim_start_matches('/').replace('/', ".");
+        let joint = if sentence.ends_with(['.', '!', '?']) { "" } else { ":" };
+        sentence.push_str(&format!("{joint} {field} {}", part("detail")));
+        if !sentence.ends_with('.') {
+            sentence.push('.');
+        }
+    }
+    let code = text("code").map_or_else(|| status.to_string(), |code| format!("{status} {code}"));
+    let id = text("request_id").or(header_id);
+    let id = id.map(|id| format!(", request {id}")).unwrap_or_default();
+    format!("{sentence} ({code}{id})")
+}

@@ -1,0 +1,102 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::problem::sentence;
+use super::sse::{Event, Parser};
+use super::{segment, with_query};
+
+fn event(id: &str, name: &str, data: &str) -> Event {
+    Event { id: Some(id.to_owned()), name: name.to_owned(), data: data.to_owned() }
+}
+
+#[test]
+fn a_problem_is_a_sentence_with_its_code_and_request() {
+    let body = json!({
+        "title": "Invalid", "status": 422, "code": "invalid", "detail": "The input is not valid.",
+        "request_id": "req_1",
+        "errors": [{"pointer": "/source/url", "code": "x", "detail": "must begin with https://"}],
+    });
+    assert_eq!(
+        sentence(422, &body, None),
+        "The input is not valid. source.url must begin with https://. (422 invalid, request req_1)"
+    );
+}
+
+#[test]
+fn an_answer_that_is_no_problem_still_says_what_is_known() {
+    assert_eq!(
+        sentence(502, &json!(null), Some("req_2")),
+        "the API answered 502 (502, request req_2)"
+    );
+}
+
+#[test]
+fn no_name_leads_to_another_resource() {
+    assert_eq!(segment("../keys?x#y"), "%2E%2E%2Fkeys%3Fx%23y");
+    assert_eq!(segment("shop-1"), "shop-1");
+    assert_eq!(with_query("/a?b=1", &[("c", "d e&f")]), "/a?b=1&c=d+e%26f");
+}
+
+#[test]
+fn events_are_read_as_the_standard_says() {
+    let mut parser = Parser::default();
+    let events = parser.push(
+        b"\xef\xbb\xbf: hello\n\nid: 1\nevent: line\ndata: {\"a\":1}\n\nid:2\r\nevent:gap\r\n\r\nevent: end\rdata\r\r",
+    );
+    let end = Event { id: None, name: "end".to_owned(), data: String::new() };
+    assert_eq!(events, [event("1", "line", "{\"a\":1}"), event("2", "gap", ""), end]);
+}
+
+#[test]
+fn several_data_lines_are_one_text_and_an_unfinished_event_waits() {
+    let mut parser = Parser::default();
+    assert_eq!(parser.push(b"id: 7\ndata: one\ndata:\ndata:  two\n"), []);
+    assert_eq!(parser.push(b"\n"), [event("7", "", "one\n\n two")]);
+}
+
+/// An event as a server writes it.
+fn written(event: &Event, end: &str) -> String {
+    let mut text = String::new();
+    if let Some(id) = &event.id {
+        text.push_str(&format!("id: {id}{end}"));
+    }
+    text.push_str(&format!("event: {}{end}", event.name));
+    for line in event.data.split('\n') {
+        text.push_str(&format!("data: {line}{end}"));
+    }
+    text.push_str(&format!(": comment{end}{end}"));
+    text
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let one = (proptest::option::of("[a-z0-9]{1,8}"), "[a-z]{1,6}", "[^\r\u{0}]{0,40}");
+    let one = one.prop_map(|(id, name, data)| Event { id, name, data });
+    proptest::collection::vec(one, 0..8)
+}
+
+proptest! {
+    #[test]
+    fn however_bytes_are_cut_the_same_events_come(
+        events in events(),
+        end in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")],
+        cuts in proptest::collection::vec(1usize..9, 1..40),
+    ) {
+        let text: String = events.iter().map(|event| written(event, end)).collect();
+        let mut rest = text.as_bytes();
+        let (mut parser, mut seen) = (Parser::default(), Vec::new());
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, after) = rest.split_at((*cut).min(rest.len()));
+            seen.extend(parser.push(piece));
+            rest = after;
+        }
+        prop_assert_eq!(seen, events);
+    }
+
+    #[test]
+    fn no_bytes_break_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        Parser::default().push(&bytes);
+    }
+}

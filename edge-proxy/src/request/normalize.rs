@@ -1,0 +1,96 @@
+//! Phase one: whatever two programs might read in two ways is refused.
+//!
+//! hyper refuses by itself: space before a colon, folded lines, control characters, differing or
+//! malformed lengths, a transfer coding that is not `chunked` or comes with HTTP/1.0. What it
+//! lets pass and we do not: `Content-Length` next to `Transfer-Encoding`, more than one `Host`, a
+//! `Host` that is none, a target of another host, CONNECT.
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::{Method, Request, Uri, Version};
+
+use crate::answer::Refusal;
+use crate::connection::Client;
+use crate::routes::host;
+
+/// Where a request wants to go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The host in its normal form.
+    pub name: Box<str>,
+    /// The host as it was written.
+    pub written: HeaderValue,
+}
+
+/// Checks the head and leaves the request in origin form.
+///
+/// # Errors
+/// [`Refusal::BadRequest`] and the connection closes after it.
+pub fn check(request: &mut Request<Incoming>, client: &Client) -> Result<Target, Refusal> {
+    let framing_is_plain = plain_framing(request, client);
+    if !framing_is_plain {
+        return Err(Refusal::BadRequest("the body has two lengths"));
+    }
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::BadRequest("CONNECT is not served here"));
+    }
+    let target = target(request)?;
+    if request.uri().scheme().is_some() || request.uri().authority().is_some() {
+        *request.uri_mut() = origin_form(request.uri());
+    }
+    *request.version_mut() = Version::HTTP_11;
+    Ok(target)
+}
+
+fn plain_framing(request: &Request<Incoming>, client: &Client) -> bool {
+    let headers = request.headers();
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return headers.get_all(CONTENT_LENGTH).iter().count() < 2;
+    }
+    // hyper takes the length away without a word, so the raw head decides.
+    !headers.contains_key(CONTENT_LENGTH)
+        && headers.get_all(TRANSFER_ENCODING).iter().count() == 1
+        && client.tap.with_head(|head| is_chunked_alone(head, request))
+}
+
+/// Whether the bytes are the head of this very request and name no length. A head that cannot be
+/// found (a pipelined upload) is refused too: who pipelines uploads probes.
+fn is_chunked_alone(raw: &[u8], request: &Request<Incoming>) -> bool {
+    if !raw.starts_with(request.method().as_str().as_bytes()) {
+        return false;
+    }
+    for line in raw.split(|&byte| byte == b'\n').skip(1) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return true;
+        }
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            return false;
+        }
+    }
+    false
+}
+
+fn target(request: &Request<Incoming>) -> Result<Target, Refusal> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let Some(written) = hosts.next() else {
+        return Err(Refusal::BadRequest("the Host header is missing"));
+    };
+    if hosts.next().is_some() {
+        return Err(Refusal::BadRequest("there is more than one Host header"));
+    }
+    let bad = Refusal::BadRequest("the Host header names no host");
+    let name = host::parse(written.to_str().map_err(|_| bad)?).ok_or(bad)?;
+    if let Some(authority) = request.uri().authority() {
+        let same = host::parse(authority.as_str()).is_some_and(|other| other.name == name.name);
+        if !same || request.uri().scheme_str().is_some_and(|scheme| scheme != "http") {
+            return Err(Refusal::BadRequest("the target and the Host header differ"));
+        }
+    }
+    Ok(Target { name: name.name.into(), written: written.clone() })
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    uri.path_and_query().cloned().map(Uri::from).unwrap_or_else(|| Uri::from_static("/"))
+}

@@ -1,0 +1,154 @@
+//! Drives the builds of the target: one task for each attempt, cancelled when the target no
+//! longer lists it or the lease cannot be renewed. How to build is the business of `build`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use zeitwork_model::id::BuildId;
+use zeitwork_model::reason::Reason;
+use zeitwork_protocol::report::{BuildOutcome, BuildReport};
+use zeitwork_protocol::target::{BuildTarget, NodeTarget};
+use zeitwork_runtime::lifecycle::Lifecycle;
+
+use crate::build::{BuildParts, build};
+use crate::logs::ship::Shipping;
+use crate::report::Contact;
+
+/// Time between two looks at the lease.
+const PERIOD: Duration = Duration::from_millis(500);
+/// A lease that was not renewed for so long is lost: the operator may give it to another node.
+const LEASE: Duration = Duration::from_secs(15);
+
+/// One attempt at one build.
+type Attempt = (BuildId, i32);
+/// An attempt and how it ended.
+type Ended = (Attempt, BuildOutcome);
+
+/// An attempt that runs, or ran and is still listed.
+#[derive(Debug)]
+struct Entry {
+    cancel: CancellationToken,
+    outcome: BuildOutcome,
+    running: bool,
+    lease_lost: bool,
+}
+
+/// The builds of the node.
+#[derive(Debug)]
+pub struct Builds {
+    parts: Arc<BuildParts>,
+    targets: watch::Receiver<Option<Arc<NodeTarget>>>,
+    contact: Contact,
+    logs: Shipping,
+    life: Lifecycle,
+    entries: BTreeMap<Attempt, Entry>,
+    reports: watch::Sender<Vec<BuildReport>>,
+    ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
+}
+
+impl Builds {
+    /// The driver, and where it shows what it does.
+    #[must_use]
+    pub fn new(
+        parts: BuildParts,
+        targets: watch::Receiver<Option<Arc<NodeTarget>>>,
+        contact: Contact,
+        logs: Shipping,
+        life: Lifecycle,
+    ) -> (Self, watch::Receiver<Vec<BuildReport>>) {
+        let (reports, seen) = watch::channel(Vec::new());
+        let parts = Arc::new(parts);
+        let (entries, ended) = (BTreeMap::new(), mpsc::unbounded_channel());
+        (Self { parts, targets, contact, logs, life, entries, reports, ended }, seen)
+    }
+
+    /// Runs until the daemon stops; builds are cancelled then.
+    pub async fn run(mut self) {
+        let life = self.life.clone();
+        loop {
+            let target = self.targets.borrow_and_update().clone();
+            self.follow(target.as_ref().map_or(&[], |target| target.builds.as_slice()));
+            self.publish();
+            tokio::select! {
+                () = life.stopping() => break,
+                Ok(()) = self.targets.changed() => {}
+                Some((attempt, outcome)) = self.ended.1.recv() => self.ended(attempt, outcome),
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+        }
+        for entry in self.entries.values() {
+            entry.cancel.cancel();
+        }
+    }
+
+    fn follow(&mut self, listed: &[BuildTarget]) {
+        let lost = self.contact.silence() > LEASE;
+        for (attempt, entry) in &mut self.entries {
+            let wanted = listed.iter().any(|target| (target.id, target.attempt) == *attempt);
+            if entry.running && (lost || !wanted) {
+                entry.lease_lost |= lost;
+                entry.cancel.cancel();
+            }
+        }
+        self.entries.retain(|attempt, entry| {
+            entry.running || listed.iter().any(|target| (target.id, target.attempt) == *attempt)
+        });
+        for target in listed {
+            // Without the lease nothing is begun; the next report may bring it back.
+            if !lost && !self.entries.contains_key(&(target.id, target.attempt)) {
+                self.begin(target.clone());
+            }
+        }
+    }
+
+    fn begin(&mut self, target: BuildTarget) {
+        let attempt = (target.id, target.attempt);
+        let cancel = CancellationToken::new();
+        let entry = Entry {
+            cancel: cancel.clone(),
+            outcome: BuildOutcome::Running { step: "build".to_owned() },
+            running: true,
+            lease_lost: false,
+        };
+        self.entries.insert(attempt, entry);
+        let (parts, ended) = (Arc::clone(&self.parts), self.ended.0.clone());
+        let log = self.logs.build(target.id);
+        tracing::info!(build.id = %target.id, build.attempt = target.attempt, "build begins");
+        self.life.spawn_detached("build", async move {
+            let outcome = build(&target, &parts, &log, cancel).await;
+            // Nobody listens any more once the daemon stops.
+            let _ = ended.send((attempt, outcome));
+        });
+    }
+
+    fn ended(&mut self, attempt: Attempt, outcome: BuildOutcome) {
+        tracing::info!(build.id = %attempt.0, build.attempt = attempt.1, ?outcome, "build ended");
+        let Some(entry) = self.entries.get_mut(&attempt) else { return };
+        entry.running = false;
+        entry.outcome = if entry.lease_lost {
+            let text = "the node lost contact with the database while it built";
+            BuildOutcome::Lost { reason: Reason::new("lease_lost", text) }
+        } else {
+            outcome
+        };
+    }
+
+    fn publish(&self) {
+        let report = |((id, attempt), entry): (&Attempt, &Entry)| BuildReport {
+            id: *id,
+            attempt: *attempt,
+            outcome: entry.outcome.clone(),
+        };
+        let reports: Vec<BuildReport> = self.entries.iter().map(report).collect();
+        self.reports.send_if_modified(|known| {
+            let changed = *known != reports;
+            if changed {
+                *known = reports;
+            }
+            changed
+        });
+    }
+}

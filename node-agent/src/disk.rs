@@ -1,0 +1,22 @@
+//! Files that only this agent may read, replaced whole or not at all.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Replaces the file atomically, mode 0600; after a power cut it is the old one or the new one.
+///
+/// # Errors
+/// As the system says; the old content stands then.
+pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)
+}

@@ -1,0 +1,245 @@
+//! Writes the lines of a stream to the store, in chunks, in order, each once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use zeitwork_database::Database;
+use zeitwork_database::node_logs::{self, NewChunk};
+use zeitwork_model::id::{BuildId, InstanceId};
+use zeitwork_runtime::clock::Clock;
+use zeitwork_runtime::lifecycle::{Lifecycle, chain};
+
+use super::buffer::{Buffer, Record, encode};
+use super::throttle::{Passage, Throttle, marker};
+use super::{Line, LogLines, LogSink, Stream};
+
+/// Longest time that a line waits for others.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// Bytes of a chunk before compression.
+const CHUNK: usize = 64 * 1024;
+/// Lines between a program and its collector.
+const CAPACITY: usize = 4096;
+/// Pause after a chunk that could not be written.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A stream that has ended and that the store does not know is given up after so many tries.
+const TRIES_AFTER_END: u32 = 60;
+/// Time for what is left when the daemon stops.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Told of the time of the last line that is safely stored.
+pub type Kept = Arc<dyn Fn(OffsetDateTime) + Send + Sync>;
+
+/// Opens streams to the store.
+#[derive(Debug, Clone)]
+pub struct Shipping {
+    /// The store.
+    pub database: Database,
+    /// Stamps lines without a time.
+    pub clock: Clock,
+    /// Where tasks live.
+    pub life: Lifecycle,
+}
+
+#[derive(Default)]
+struct Shared {
+    buffer: Mutex<(Buffer, bool)>,
+    filled: Notify,
+}
+
+impl Shipping {
+    /// Where a build says its lines; the stream ends with the sink.
+    #[must_use]
+    pub fn build(&self, id: BuildId) -> LogSink {
+        self.open(id.to_string(), Arc::new(|_| {}))
+    }
+
+    /// Where an instance's lines go; the stream ends with the sink.
+    #[must_use]
+    pub fn instance(&self, id: InstanceId, kept: Kept) -> LogSink {
+        self.open(id.to_string(), kept)
+    }
+
+    fn open(&self, stream: String, kept: Kept) -> LogSink {
+        let (sink, lines) = LogSink::channel(CAPACITY);
+        let shared = Arc::new(Shared::default());
+        let collector = collect(lines, Arc::clone(&shared), self.clock.clone());
+        self.life.spawn_detached("log collector", stop_with(self.life.clone(), collector));
+        let writer =
+            Writer { shipping: self.clone(), stream, shared, kept, position: None, tries: 0 };
+        self.life.spawn_detached("log writer", writer.run());
+        sink
+    }
+}
+
+async fn stop_with(life: Lifecycle, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = life.stopping() => {}
+        () = work => {}
+    }
+}
+
+async fn collect(mut lines: LogLines, shared: Arc<Shared>, clock: Clock) {
+    let mut throttle = Throttle::new(Instant::now());
+    let push = |line: Line| {
+        let at = line.at.unwrap_or_else(|| clock.now());
+        let record = Record { at, stream: line.stream, text: line.text };
+        lock(&shared).0.push(record);
+        shared.filled.notify_one();
+    };
+    let dropped = |count: u64, at: Option<OffsetDateTime>| Line {
+        stream: Stream::System,
+        text: marker(count),
+        at,
+    };
+    while let Some(line) = lines.next().await {
+        match throttle.pass(line.text.len(), Instant::now()) {
+            Passage::Drop => continue,
+            Passage::Pass => {}
+            Passage::PassAfter(count) => push(dropped(count, line.at)),
+        }
+        push(line);
+    }
+    if throttle.dropped() > 0 {
+        push(dropped(throttle.dropped(), None));
+    }
+    lock(&shared).1 = true;
+    shared.filled.notify_one();
+}
+
+fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, (Buffer, bool)> {
+    shared.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Writer {
+    shipping: Shipping,
+    stream: String,
+    shared: Arc<Shared>,
+    kept: Kept,
+    position: Option<i64>,
+    tries: u32,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let life = self.shipping.life.clone();
+        loop {
+            let stopping = tokio::select! {
+                () = life.stopping() => true,
+                () = self.due() => false,
+            };
+            let (records, ended) = {
+                let mut shared = lock(&self.shared);
+                let records = shared.0.take(CHUNK);
+                (records, shared.1 && shared.0.is_empty())
+            };
+            if stopping {
+                let last = self.write(&records, false);
+                let _ = tokio::time::timeout(LAST_WORDS, last).await;
+                return;
+            }
+            while !self.write(&records, ended).await {
+                self.tries += 1;
+                if ended && self.tries > TRIES_AFTER_END {
+                    tracing::warn!(stream = self.stream, "lines could not be stored");
+                    return;
+                }
+                tokio::select! {
+                    () = life.stopping() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+            self.tries = 0;
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is a chunk to write.
+    async fn due(&self) {
+        let mut waited = None::<Instant>;
+        loop {
+            let (bytes, empty, ended) = {
+                let shared = lock(&self.shared);
+                (shared.0.bytes(), shared.0.is_empty(), shared.1)
+            };
+            let since = (!empty).then(|| *waited.get_or_insert_with(Instant::now));
+            let patience = since.map(|time| PATIENCE.saturating_sub(time.elapsed()));
+            if ended || bytes >= CHUNK || patience == Some(Duration::ZERO) {
+                return;
+            }
+            match patience {
+                None => self.shared.filled.notified().await,
+                Some(patience) => {
+                    let filled = self.shared.filled.notified();
+                    let _ = tokio::time::timeout(patience, filled).await;
+                }
+            }
+        }
+    }
+
+    /// Writes the chunk; false where it has to be tried again.
+    async fn write(&mut self, records: &[Record], ended: bool) -> bool {
+        match self.append(records, ended).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::debug!(stream = self.stream, error = chain(&error), "lines wait");
+                false
+            }
+        }
+    }
+
+    async fn append(&mut self, records: &[Record], ended: bool) -> zeitwork_database::Result<bool> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return if ended { self.end().await } else { Ok(true) };
+        };
+        let mut connection = self.shipping.database.acquire().await?;
+        let after = match self.position {
+            Some(position) => position,
+            None => match node_logs::position(&mut connection, &self.stream).await? {
+                Some(position) => position,
+                None => return Ok(false),
+            },
+        };
+        let lines = i32::try_from(records.len()).unwrap_or(i32::MAX);
+        let Ok(data) = encode(records, after + 1) else { return Ok(true) };
+        let chunk = NewChunk {
+            stream: &self.stream,
+            after,
+            lines,
+            first_at: first.at,
+            last_at: last.at,
+            data: &data,
+            ended,
+        };
+        // Not known any more until the answer is there: it may be lost after the write.
+        self.position = Some(after);
+        let now = node_logs::append(&mut connection, &chunk).await?;
+        self.position = Some(now);
+        if now != after + i64::from(lines) {
+            return Ok(false);
+        }
+        (self.kept)(last.at);
+        Ok(true)
+    }
+
+    async fn end(&mut self) -> zeitwork_database::Result<bool> {
+        let mut connection = self.shipping.database.acquire().await?;
+        let Some(after) = node_logs::position(&mut connection, &self.stream).await? else {
+            return Ok(false);
+        };
+        let now = self.shipping.clock.now();
+        let chunk = NewChunk {
+            stream: &self.stream,
+            after,
+            lines: 0,
+            first_at: now,
+            last_at: now,
+            data: &[],
+            ended: true,
+        };
+        Ok(node_logs::append(&mut connection, &chunk).await? == after)
+    }
+}

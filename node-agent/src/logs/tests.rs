@@ -1,0 +1,80 @@
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+
+use super::buffer::{Buffer, Record, encode};
+use super::follow::Partial;
+use super::throttle::{Passage, Throttle};
+use super::{LogSink, MAXIMUM_LINE, Stream};
+
+fn record(text: &str) -> Record {
+    Record { at: OffsetDateTime::UNIX_EPOCH, stream: Stream::Stdout, text: text.to_owned() }
+}
+
+#[tokio::test]
+async fn a_sink_never_blocks_and_says_what_it_dropped() {
+    let (sink, mut lines) = LogSink::channel(2);
+    for number in 0..5 {
+        sink.line(Stream::Stdout, &format!("line {number}\n"));
+    }
+    assert_eq!(lines.next().await.unwrap().text, "3 lines dropped");
+    assert_eq!(lines.next().await.unwrap().text, "line 0");
+    sink.line(Stream::Stderr, &"x".repeat(MAXIMUM_LINE * 3));
+    assert_eq!(lines.next().await.unwrap().text, "line 1");
+    let long = lines.next().await.unwrap().text;
+    assert!(long.len() < MAXIMUM_LINE + 100 && long.ends_with("(32768 bytes cut off)"));
+}
+
+#[test]
+fn a_flood_is_dropped_and_one_marker_says_how_much() {
+    let begin = Instant::now();
+    let mut throttle = Throttle::new(begin);
+    let passed = (0..20_000).filter(|_| throttle.pass(10, begin) == Passage::Pass).count();
+    assert_eq!(passed, 5_000);
+    let later = begin + Duration::from_millis(150);
+    assert_eq!(throttle.pass(10, later), Passage::PassAfter(15_000));
+    assert_eq!(throttle.pass(10, later), Passage::Pass);
+}
+
+#[test]
+fn while_nothing_can_be_stored_the_oldest_lines_go() {
+    let mut buffer = Buffer::default();
+    for number in 0..10_000 {
+        buffer.push(record(&format!("{number:01000}")));
+    }
+    assert!(buffer.bytes() <= 2 * 1024 * 1024);
+    let first = buffer.take(64 * 1024);
+    assert_eq!(first[0].stream, Stream::System);
+    assert!(first[0].text.ends_with("lines dropped: they could not be stored in time"));
+    let mut rest = first;
+    while !buffer.is_empty() {
+        rest.extend(buffer.take(64 * 1024));
+    }
+    assert!(rest.last().unwrap().text.ends_with("9999"));
+}
+
+#[test]
+fn a_chunk_is_numbered_json_lines() {
+    let chunk = encode(&[record("a"), record("b\u{1b}")], 41).unwrap();
+    let text = String::from_utf8(zstd::bulk::decompress(&chunk, 10_000).unwrap()).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        lines[1],
+        serde_json::json!({"seq": 42, "at": "1970-01-01T00:00:00Z", "stream": "stdout", "text": "b\u{1b}"})
+    );
+}
+
+#[test]
+fn a_line_in_pieces_is_put_together() {
+    let mut partial = Partial::default();
+    let at = OffsetDateTime::UNIX_EPOCH;
+    assert_eq!(partial.add(at, b"hel"), None);
+    let later = at + Duration::from_secs(1);
+    assert_eq!(partial.add(later, b"lo\r\n"), Some((later, "hello".to_owned())));
+    assert_eq!(partial.finish(), None);
+    for _ in 0..100 {
+        assert_eq!(partial.add(at, &[b'x'; 16_384]), None);
+    }
+    assert!(partial.finish().unwrap().1.len() <= 2 * MAXIMUM_LINE, "memory stays bounded");
+}

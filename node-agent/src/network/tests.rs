@@ -1,0 +1,71 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use zeitwork_model::id::ProjectId;
+
+use super::nameservers;
+use super::pool::{choose, overlap};
+use super::rules::Rules;
+
+#[test]
+fn the_largest_free_part_of_the_pool_is_taken() {
+    let pool = "10.213.0.0/16".parse().unwrap();
+    let free = |taken: &[&str]| {
+        let taken: Vec<_> = taken.iter().map(|text| text.parse().unwrap()).collect();
+        choose(pool, &taken).map(|subnet| subnet.to_string())
+    };
+    assert_eq!(free(&[]).as_deref(), Some("10.213.0.0/20"));
+    assert_eq!(free(&["10.213.3.0/24", "10.213.16.0/20"]).as_deref(), Some("10.213.32.0/20"));
+    assert_eq!(free(&["10.0.0.0/8"]), None);
+    assert_eq!(choose("10.9.8.0/24".parse().unwrap(), &[]), "10.9.8.0/24".parse().ok());
+    assert_eq!(choose("10.9.8.0/28".parse().unwrap(), &[]), None);
+}
+
+proptest! {
+    #[test]
+    fn a_chosen_subnet_overlaps_with_nothing(parts in prop::collection::vec((0u8..=255, 17u8..=28), 0..40)) {
+        let pool: ipnetwork::Ipv4Network = "10.213.0.0/16".parse().unwrap();
+        let taken: Vec<ipnetwork::Ipv4Network> = parts
+            .iter()
+            .map(|(part, prefix)| format!("10.213.{part}.0/{prefix}").parse().unwrap())
+            .collect();
+        if let Some(subnet) = choose(pool, &taken) {
+            prop_assert!(overlap(pool, subnet));
+            prop_assert!(taken.iter().all(|other| !overlap(*other, subnet)));
+        }
+    }
+}
+
+#[test]
+fn projects_get_marks_and_members() {
+    let (a, b) = (ProjectId::new(), ProjectId::new());
+    let rules = Rules {
+        table: "zeitwork_test".into(),
+        bridge: "zwtest".into(),
+        addresses: BTreeMap::from([
+            ("10.0.0.2".parse().unwrap(), a),
+            ("10.0.0.3".parse().unwrap(), b),
+            ("10.0.0.4".parse().unwrap(), a),
+        ]),
+        resolvers: vec!["9.9.9.9".parse().unwrap()],
+        allow: vec!["192.0.2.7/24".parse().unwrap()],
+    };
+    let text = rules.text();
+    for part in [
+        "10.0.0.2 : 1, 10.0.0.3 : 2, 10.0.0.4 : 1",
+        "1 . 10.0.0.2, 2 . 10.0.0.3, 1 . 10.0.0.4",
+        "elements = { 9.9.9.9 };",
+        "elements = { 192.0.2.0/24 };",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn nameservers_are_read_from_resolv_conf() {
+    let text = "# a comment\nsearch example.com\nnameserver 10.0.0.1\nnameserver  fd00::1\n";
+    assert_eq!(
+        nameservers(text),
+        vec!["10.0.0.1".parse::<std::net::IpAddr>().unwrap(), "fd00::1".parse().unwrap()]
+    );
+}

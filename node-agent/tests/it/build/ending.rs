@@ -1,0 +1,206 @@
+//! How builds end when they do not end well: reasons, limits, cancellation.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use zeitwork_protocol::report::BuildOutcome;
+
+use super::world::{World, eventually, images, processes};
+
+#[tokio::test]
+async fn a_failing_step_is_named_with_its_exit_code() {
+    let world = World::start().await;
+    let target = world.push(&[("Dockerfile", "FROM busybox\nRUN echo no >&2; exit 3\n")]).await;
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "step_failed", "{}", ended.text());
+    assert!(ended.reason().contains("exit code 3"), "{}", ended.reason());
+    assert!(ended.reason().contains("RUN echo no"), "{}", ended.reason());
+    assert!(matches!(ended.outcome, BuildOutcome::Failed { .. }));
+}
+
+#[tokio::test]
+async fn each_broken_repository_has_its_reason() {
+    let world = World::start().await;
+    let cases: &[(&str, &[(&str, &str)])] = &[
+        ("dockerfile_missing", &[("docker.Dockerfile", "FROM busybox\n")]),
+        ("dockerfile_invalid", &[("Dockerfile", "FORM busybox\n")]),
+        ("file_not_found", &[("Dockerfile", "FROM busybox\nCOPY nothing.txt /\n")]),
+        (
+            "dockerfile_frontend_needed",
+            &[(
+                "Dockerfile",
+                "# syntax=docker/dockerfile:1.4\nFROM busybox\nRUN <<EOF\necho a\nEOF\n",
+            )],
+        ),
+        (
+            "dockerfile_frontend_needed",
+            &[("Dockerfile", "FROM busybox\nCOPY --link a /a\n"), ("a", "")],
+        ),
+    ];
+    for (code, files) in cases {
+        world.repository.copy.git(&["rm", "-rfq", "--ignore-unmatch", "."]).await.unwrap();
+        let target = world.push(files).await;
+        let ended = world.build(&target).await;
+        assert_eq!(&ended.code(), code, "{:?}\n{}", ended.outcome, ended.text());
+        assert!(matches!(ended.outcome, BuildOutcome::Failed { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_base_image_that_cannot_be_had_is_named() {
+    let world = World::start().await;
+    let target = world.push(&[("Dockerfile", "FROM nobody.invalid/none:1\n")]).await;
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "registry_unreachable", "{:?}", ended.outcome);
+    assert!(ended.reason().contains("nobody.invalid/none:1"), "{}", ended.reason());
+}
+
+#[tokio::test]
+async fn a_step_that_eats_memory_is_killed_at_the_limit() {
+    let world = World::start().await;
+    let eat = "FROM busybox\nRUN dd if=/dev/zero of=/dev/null bs=400M count=1\n";
+    let mut target = world.push(&[("Dockerfile", eat)]).await;
+    target.limits.memory_mb = 64;
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "out_of_memory", "{:?}\n{}", ended.outcome, ended.text());
+    assert!(ended.reason().contains("64 MB"), "{}", ended.reason());
+}
+
+#[tokio::test]
+async fn steps_that_run_at_once_share_the_memory_limit() {
+    let world = World::start().await;
+    // Each holds 40 MB for a while: too much together, not alone.
+    let eat = "RUN dd if=/dev/zero of=/dev/shm/x bs=1M count=40 && sleep 5";
+    let dockerfile = format!(
+        "FROM busybox AS a\n{eat}\nFROM busybox AS b\nRUN true\n{eat}\nFROM busybox\n\
+        COPY --from=a /etc /a\nCOPY --from=b /etc /b\n"
+    );
+    let mut target = world.push(&[("Dockerfile", &dockerfile)]).await;
+    target.limits.memory_mb = 60;
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "out_of_memory", "{:?}\n{}", ended.outcome, ended.text());
+    target.limits.memory_mb = 200;
+    target.id = zeitwork_model::id::BuildId::new();
+    world.variables(&mut target, &[]);
+    assert_eq!(world.build(&target).await.code(), "succeeded");
+}
+
+#[tokio::test]
+async fn a_step_gets_no_more_cpu_than_its_build() {
+    let world = World::start().await;
+    // Busy for three seconds, then asks the kernel how often it was held back (each 100 ms).
+    let run = "RUN end=$(($(date +%s)+3)); while [ $(date +%s) -lt $end ]; do :; done; \
+        awk '/^nr_throttled/ { print \"throttled\", ($2 > 10) }' \
+        /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null | head -n 1";
+    let mut target = world.push(&[("Dockerfile", &format!("FROM busybox\n{run}\n"))]).await;
+    target.limits.cpu_millis = 200;
+    let ended = world.build(&target).await;
+    assert!(ended.says("throttled 1"), "{:?}\n{}", ended.outcome, ended.text());
+}
+
+#[tokio::test]
+async fn a_cancelled_build_is_dead_within_two_seconds() {
+    let world = World::start().await;
+    let seconds = format!("9{}", std::process::id());
+    let run = format!("FROM busybox\nRUN trap : TERM; sleep {seconds}; sleep {seconds}\n");
+    let target = world.push(&[("Dockerfile", &run)]).await;
+    let cancel = CancellationToken::new();
+    let wanted = format!("sleep {seconds}");
+    let (ended, asked) = tokio::join!(world.build_until(&target, cancel.clone()), async {
+        eventually("the step runs", || !processes(&wanted).is_empty()).await;
+        cancel.cancel();
+        Instant::now()
+    });
+    eventually("the step is gone", || processes(&wanted).is_empty()).await;
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert_eq!(ended.code(), "cancelled");
+    assert_eq!(images(&world.parts.installation), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_dropped_build_is_dead_within_two_seconds() {
+    let world = World::start().await;
+    let seconds = format!("8{}", std::process::id());
+    let run = format!("FROM busybox\nRUN sleep {seconds}\n");
+    let target = world.push(&[("Dockerfile", &run)]).await;
+    let wanted = format!("sleep {seconds}");
+    tokio::select! {
+        ended = world.build(&target) => panic!("{ended:?}"),
+        _ = eventually("the step runs", || !processes(&wanted).is_empty()) => {}
+    }
+    let dropped = Instant::now();
+    eventually("the step is gone", || processes(&wanted).is_empty()).await;
+    assert!(dropped.elapsed() < Duration::from_secs(2), "{:?}", dropped.elapsed());
+    assert_eq!(std::fs::read_dir(&world.parts.work_directory).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_build_that_takes_too_long_ends_at_its_deadline() {
+    let world = World::start().await;
+    let seconds = format!("7{}", std::process::id());
+    let run = format!("FROM busybox\nRUN sleep {seconds}\n");
+    let mut target = world.push(&[("Dockerfile", &run)]).await;
+    target.timeout_seconds = 3;
+    let start = Instant::now();
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "build_timeout", "{}", ended.text());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    let wanted = format!("sleep {seconds}");
+    eventually("the step is gone", || processes(&wanted).is_empty()).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_loses_the_attempt_only() {
+    let mut world = World::start().await;
+    let target = world.push(&[("Dockerfile", "FROM busybox\n")]).await;
+    world.parts.engine_socket = world.elsewhere().join("no.sock");
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "engine_away");
+    assert!(matches!(ended.outcome, BuildOutcome::Lost { .. }));
+}
+
+#[tokio::test]
+async fn an_engine_that_dies_in_the_middle_loses_the_attempt_only() {
+    let mut world = World::start().await;
+    let target = world.push(&[("Dockerfile", "FROM busybox\n")]).await;
+    let socket = world.elsewhere().join("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    world.parts.engine_socket = socket;
+    let engine = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 64 * 1024];
+            let read = stream.read(&mut head).await.unwrap();
+            let is_build = String::from_utf8_lossy(&head[..read]).contains("/build?");
+            let answer = if is_build {
+                // One message of a longer answer, and then nothing: killed.
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                17\r\n{\"stream\":\"at work\"}\r\n\r\n"
+            } else {
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    };
+    let ended = tokio::select! {
+        ended = world.build(&target) => ended,
+        () = engine => unreachable!(),
+    };
+    assert_eq!(ended.code(), "engine_away", "{:?}", ended.outcome);
+    assert!(matches!(ended.outcome, BuildOutcome::Lost { .. }));
+    assert!(ended.says("at work"), "{}", ended.text());
+}
+
+#[tokio::test]
+async fn an_endless_log_is_cut_and_says_so() {
+    let world = World::start().await;
+    let run = "FROM busybox\nRUN yes 0123456789012345678901234567890123456789 | head -n 200000\n";
+    let target = world.push(&[("Dockerfile", run)]).await;
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "succeeded", "{:?}", ended.outcome);
+    // BuildKit has a limit of its own, which is lower when output comes fast.
+    assert!(ended.says("log limit of 4 MiB reached") || ended.says("clipped"));
+    assert!(ended.text().len() < 5 * 1024 * 1024);
+}

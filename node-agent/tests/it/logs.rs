@@ -1,0 +1,132 @@
+//! What instances say, and what of it arrives.
+
+use std::time::Duration;
+
+use zeitwork_database::testing::{FACT_LIMIT, TestDatabase, execute};
+use zeitwork_database::{Database, join, log_chunks};
+use zeitwork_model::id::{BuildId, OrganisationId, ProjectId};
+use zeitwork_node_agent::logs::Stream;
+use zeitwork_node_agent::logs::ship::Shipping;
+use zeitwork_protocol::report::InstancePhase;
+use zeitwork_runtime::clock::Clock;
+use zeitwork_runtime::lifecycle::Lifecycle;
+
+use crate::support::{SERVER, with_node};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_arrive_once_in_order_and_without_secrets() {
+    with_node(async |node| {
+        let script = format!(
+            "echo one; echo two >&2; printf '%s' \"my ${{GREETING%-*}}\"; \
+             printf '%s\\n' \"-${{GREETING#*-}}!\"; (while ! test -e /go; do sleep 0.05; done; \
+             echo four) & {SERVER}"
+        );
+        let instance = node.instance(1, &script).await;
+        node.want(1, vec![instance.clone()]);
+        node.until_phase(instance.id, InstancePhase::Healthy).await;
+        let mut lines = node.lines(instance.id, 3).await;
+        lines.sort_by_key(|(stream, _)| *stream == Stream::Stderr);
+        let wanted =
+            [(Stream::Stdout, "one"), (Stream::Stdout, "my ***!"), (Stream::Stderr, "two")];
+        assert_eq!(lines, wanted.map(|(stream, text)| (stream, text.to_owned())));
+
+        // A second agent goes on where the first was, on the same container.
+        node.until("positions are kept", |_| true).await;
+        let positions = node.directory.path().join("logs.json");
+        while !positions.exists() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        node.kill().await;
+        node.start();
+        node.until_phase(instance.id, InstancePhase::Healthy).await;
+        let container = node.engine.list().await.unwrap().remove(0);
+        let root = format!("/proc/{}/root/go", container.pid);
+        std::fs::write(root, "").unwrap();
+        let lines = node.lines(instance.id, 4).await;
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[3].1, "four");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_an_instance_that_crashes_at_once_arrives() {
+    with_node(async |node| {
+        let script = "seq 200; echo -n the last one; exit 7";
+        let instance = node.instance(1, script).await;
+        node.want(1, vec![instance.clone()]);
+        // Three attempts, each with its lines, the last of them without a line end, and a word
+        // of ours.
+        let said = node.lines(instance.id, 3 * 202).await;
+        let of = |wanted: Stream| {
+            let texts = said.iter().filter(move |(stream, _)| *stream == wanted);
+            texts.map(|(_, text)| text.clone()).collect::<Vec<_>>()
+        };
+        let one: Vec<String> =
+            (1..=200).map(|n| n.to_string()).chain(["the last one".to_owned()]).collect();
+        assert_eq!(of(Stream::Stdout), [one.clone(), one.clone(), one].concat());
+        assert_eq!(of(Stream::System), ["it ended with exit code 7"; 3]);
+    })
+    .await;
+}
+
+/// A stream of a node that has joined, and the database as the node sees it.
+async fn open_stream(
+    world: &TestDatabase,
+    stream: BuildId,
+    organisation: OrganisationId,
+) -> Database {
+    let mut connection = world.owner.acquire().await.unwrap();
+    let login = join::ensure(&mut connection, "one", &[7; 32]).await.unwrap();
+    let (organisation, project) = (organisation.0, ProjectId::new().0);
+    let statements = format!(
+        "insert into organisations (id, slug, name) values ('{organisation}', 'o', 'o');
+        insert into projects (id, organisation_id, slug, name, source_kind, url)
+        values ('{project}', '{organisation}', 'p', 'p', 'git', 'https://example.com/p');
+        insert into log_streams (stream, organisation_id, project_id, node_id)
+        select '{stream}', '{organisation}', '{project}', id from nodes"
+    );
+    execute(&world.owner, &statements).await;
+    world.node(&login).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_numbered_and_stored_as_chunks() {
+    let world = TestDatabase::create().await;
+    let (stream, organisation) = (BuildId::new(), OrganisationId::new());
+    let node = open_stream(&world, stream, organisation).await;
+    let life = Lifecycle::new();
+    let shipping = Shipping { database: node, clock: Clock::system(), life: life.clone() };
+    let sink = shipping.build(stream);
+    for number in 1..=3_000 {
+        sink.line(Stream::Stdout, &format!("line {number}"));
+    }
+    drop(sink);
+
+    let mut connection = world.owner.acquire().await.unwrap();
+    let name = stream.to_string();
+    let deadline = std::time::Instant::now() + FACT_LIMIT;
+    while log_chunks::stream(&mut connection, organisation, &name)
+        .await
+        .unwrap()
+        .is_none_or(|found| found.ended_at.is_none())
+    {
+        assert!(std::time::Instant::now() < deadline, "the stream ends");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let chunks = log_chunks::after(&mut connection, organisation, &name, 0, 1_000).await.unwrap();
+    let mut next = 1;
+    for chunk in &chunks {
+        assert_eq!(chunk.first_sequence, next);
+        let text = zstd::bulk::decompress(&chunk.data, 1 << 20).unwrap();
+        for line in std::str::from_utf8(&text).unwrap().lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(line["seq"], next);
+            assert_eq!(line["text"], format!("line {next}"));
+            next += 1;
+        }
+        assert_eq!(chunk.last_sequence, next - 1);
+    }
+    assert_eq!(next, 3_001);
+    life.stop();
+}

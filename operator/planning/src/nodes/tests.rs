@@ -1,0 +1,72 @@
+use super::*;
+use zeitwork_model::instance::InstanceGoal::{Pause, Run, Stop};
+use zeitwork_model::instance::InstanceStatus as Status;
+
+#[test]
+fn a_report_moves_a_row_as_the_table_says() {
+    let table = [
+        (Status::Pending, Run, Phase::Waiting, None),
+        (Status::Pending, Run, Phase::Starting, Some(Status::Starting)),
+        (Status::Pending, Run, Phase::Healthy, Some(Status::Healthy)),
+        (Status::Starting, Run, Phase::Healthy, Some(Status::Healthy)),
+        (Status::Starting, Run, Phase::Other, None),
+        (Status::Healthy, Run, Phase::Healthy, None),
+        (Status::Healthy, Run, Phase::Unhealthy, Some(Status::Unhealthy)),
+        (Status::Healthy, Run, Phase::Waiting, Some(Status::Unhealthy)),
+        (Status::Unhealthy, Run, Phase::Healthy, Some(Status::Healthy)),
+        (Status::Healthy, Run, Phase::Failed, Some(Status::Failed)),
+        (Status::Draining, Run, Phase::Healthy, None),
+        (Status::Draining, Run, Phase::Failed, Some(Status::Failed)),
+        (Status::Draining, Pause, Phase::Other, None),
+        (Status::Draining, Pause, Phase::Stopped, None),
+        (Status::Draining, Stop, Phase::Stopped, Some(Status::Stopped)),
+        (Status::Draining, Stop, Phase::Failed, Some(Status::Stopped)),
+        (Status::Draining, Stop, Phase::Healthy, None),
+        (Status::Stopped, Stop, Phase::Healthy, None),
+        (Status::Failed, Run, Phase::Healthy, None),
+    ];
+    for (status, goal, phase, next) in table {
+        let row = Row { status, goal, was_healthy: false, restarted: false };
+        assert_eq!(status_after(row, phase, true), next, "{status} {goal} {phase:?}");
+    }
+}
+
+#[test]
+fn what_was_frozen_is_healthy_only_by_a_report_about_its_new_goal() {
+    let row = Row { status: Status::Starting, goal: Run, was_healthy: true, restarted: false };
+    assert_eq!(status_after(row, Phase::Healthy, false), None);
+    assert_eq!(status_after(row, Phase::Healthy, true), Some(Status::Healthy));
+}
+
+#[test]
+fn an_agent_that_was_started_again_takes_nothing_out_of_service() {
+    let row = |restarted| Row { status: Status::Healthy, goal: Run, was_healthy: true, restarted };
+    assert_eq!(status_after(row(false), Phase::Starting, true), None);
+    assert_eq!(status_after(row(true), Phase::Starting, true), Some(Status::Unhealthy));
+}
+
+#[test]
+fn a_node_is_lost_after_silence_and_back_with_its_first_word() {
+    let now = OffsetDateTime::UNIX_EPOCH + Duration::hours(1);
+    let ago = |seconds| Some(now - Duration::seconds(seconds));
+    let table = [
+        (NodeStatus::Joining, None, 0, None),
+        (NodeStatus::Joining, ago(1), 0, Some(NodeStatus::Ready)),
+        (NodeStatus::Ready, ago(19), 1, None),
+        (NodeStatus::Ready, ago(20), 1, Some(NodeStatus::Lost)),
+        (NodeStatus::Lost, ago(30), 1, None),
+        (NodeStatus::Lost, ago(1), 1, Some(NodeStatus::Ready)),
+        (NodeStatus::Cordoned, ago(60), 1, Some(NodeStatus::Lost)),
+        (NodeStatus::Draining, ago(60), 1, Some(NodeStatus::Lost)),
+        (NodeStatus::Drained, ago(60), 0, Some(NodeStatus::Lost)),
+        (NodeStatus::Cordoned, ago(1), 1, None),
+        (NodeStatus::Draining, ago(1), 1, None),
+        (NodeStatus::Draining, ago(1), 0, Some(NodeStatus::Drained)),
+    ];
+    for (status, reported, instances, next) in table {
+        let after = node_after(status, NodeStatus::Ready, reported, instances, now);
+        assert_eq!(after, next, "{status} {reported:?}");
+    }
+    let cordoned = node_after(NodeStatus::Lost, NodeStatus::Cordoned, ago(1), 1, now);
+    assert_eq!(cordoned, Some(NodeStatus::Cordoned), "it is back as it was asked to be");
+}

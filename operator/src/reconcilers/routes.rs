@@ -1,0 +1,96 @@
+//! `routes`: the route table says where each host's requests go.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use zeitwork_database::steps::routes;
+use zeitwork_database::views::rollouts::{self, Host};
+use zeitwork_model::route::{Endpoint, Route};
+use zeitwork_planning::routes::serving;
+use zeitwork_runtime::{PassReport, Reconciler};
+
+use crate::each::{Done, each};
+use crate::view::{Scene, scenes};
+use crate::{Error, World};
+
+/// Longest time until the head of an answer.
+const TIMEOUT_MS: u32 = 60_000;
+
+/// Keeps the route table right.
+#[derive(Debug)]
+pub struct Routes(Arc<World>);
+
+impl Routes {
+    pub(crate) fn new(world: &Arc<World>) -> Self {
+        Self(world.clone())
+    }
+}
+
+/// One change of the table.
+enum Change<'a> {
+    Put(&'a str, Route),
+    Remove(&'a str),
+}
+
+impl Reconciler for Routes {
+    const NAME: &'static str = "routes";
+    type Error = Error;
+
+    async fn pass(&mut self) -> Result<PassReport, Error> {
+        let snapshot = rollouts::read(&mut *self.0.database.begin().await?).await?;
+        let mut report = PassReport::default();
+        let scenes = scenes(&snapshot);
+        let plans: Vec<_> =
+            scenes.iter().map(|scene| (scene.environment.id, changes(scene))).collect();
+        let due = plans.iter().filter(|(_, changes)| !changes.is_empty());
+        let works = due.map(|(id, changes)| (id.to_string(), apply(&self.0, changes))).collect();
+        each(Self::NAME, &mut report, works).await;
+        report.seen = snapshot.hosts.len() as u64;
+        Ok(report)
+    }
+}
+
+fn changes<'a>(scene: &Scene<'a>) -> Vec<Change<'a>> {
+    let ids: BTreeSet<_> = serving(&scene.view).iter().map(|i| i.id).collect();
+    let endpoints: Vec<Endpoint> = scene
+        .instances
+        .iter()
+        .filter(|i| ids.contains(&i.id))
+        .filter_map(|i| {
+            let port = u16::try_from(i.port).ok()?;
+            let IpAddr::V4(address) = i.address?.ip() else { return None };
+            Some(Endpoint { instance: i.id, address: SocketAddr::from((address, port)) })
+        })
+        .collect();
+    scene.hosts.iter().filter_map(|host| change(scene, host, &endpoints)).collect()
+}
+
+fn change<'a>(scene: &Scene<'a>, host: &'a Host, endpoints: &[Endpoint]) -> Option<Change<'a>> {
+    if !host.is_domain || scene.view.deleted {
+        return host.route.as_ref().map(|_| Change::Remove(&host.host));
+    }
+    let route = Route {
+        organisation: scene.environment.organisation_id,
+        project: scene.environment.project_id,
+        environment: scene.environment.id,
+        endpoints: endpoints.to_vec(),
+        timeout_ms: TIMEOUT_MS,
+        shared_domain: host.internal,
+    };
+    let same = host.route.as_ref().is_some_and(|written| written.0 == route);
+    (!same).then_some(Change::Put(&host.host, route))
+}
+
+/// All hosts of an environment change at once.
+async fn apply(world: &World, changes: &[Change<'_>]) -> Result<Done, Error> {
+    let mut transaction = world.database.begin().await?;
+    for change in changes {
+        match change {
+            Change::Put(host, route) => routes::put(&mut transaction, host, route).await?,
+            Change::Remove(host) => routes::remove(&mut transaction, host).await?,
+        }
+    }
+    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    Ok(Done::steps(changes.len() as u64))
+}

@@ -1,0 +1,81 @@
+//! What we read of webhooks: own small structs, strict in what is used, lenient to all else.
+//!
+//! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
+
+use serde::Deserialize;
+
+/// `push`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Push {
+    /// `refs/heads/…` or `refs/tags/…`.
+    #[serde(rename = "ref")]
+    pub(super) reference: String,
+    /// Zeros where the branch is new.
+    pub(super) before: String,
+    /// Zeros where the branch is deleted.
+    pub(super) after: String,
+    #[serde(default)]
+    pub(super) deleted: bool,
+    pub(super) repository: Repository,
+    pub(super) installation: Option<Numbered>,
+    pub(super) head_commit: Option<HeadCommit>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Repository {
+    pub(super) id: i64,
+    pub(super) full_name: String,
+    /// Missing where it does not matter.
+    pub(super) default_branch: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Numbered {
+    pub(super) id: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct HeadCommit {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) message: String,
+    pub(super) author: Option<Author>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Author {
+    pub(super) name: Option<String>,
+}
+
+/// `installation` and `installation_repositories`.
+#[derive(Debug, Deserialize)]
+pub(super) struct InstallationEvent {
+    pub(super) action: String,
+    pub(super) installation: Numbered,
+    #[serde(default)]
+    pub(super) repositories: Vec<Named>,
+    #[serde(default)]
+    pub(super) repositories_added: Vec<Named>,
+    #[serde(default)]
+    pub(super) repositories_removed: Vec<Named>,
+}
+
+/// `repository`.
+#[derive(Debug, Deserialize)]
+pub(super) struct RepositoryEvent {
+    pub(super) action: String,
+    pub(super) repository: Repository,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    pub(super) id: i64,
+    pub(super) full_name: String,
+}
+
+/// A whole commit name, SHA-1 or SHA-256, that is not GitHub's writing of "nothing".
+pub(super) fn commit(text: &str) -> Option<&str> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let is_name = matches!(text.len(), 40 | 64) && text.bytes().all(is_digit);
+    (is_name && text.bytes().any(|byte| byte != b'0')).then_some(text)
+}

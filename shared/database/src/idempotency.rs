@@ -1,0 +1,122 @@
+//! What was answered before under an `Idempotency-Key`.
+
+use sqlx::PgConnection;
+use zeitwork_model::id::ApiKeyId;
+
+use crate::Result;
+
+/// What a key stands for when a request comes.
+#[derive(Debug, Clone)]
+pub enum Claim {
+    /// Nobody has used it in the last 24 hours: it is this request's now.
+    Fresh,
+    /// It was used for something else.
+    Different,
+    /// The first request with it is still at work.
+    AtWork,
+    /// This was answered.
+    Answered(Answer),
+}
+
+/// A stored answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: i32,
+    /// `{"location": …}`.
+    pub headers: serde_json::Value,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Claims a key for a request. A claim without an answer after a minute is one of a process
+/// that died, and free again.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn claim(
+    connection: &mut PgConnection,
+    api_key: ApiKeyId,
+    key: &str,
+    route: &str,
+    request_hash: &[u8],
+) -> Result<Claim> {
+    let fresh = sqlx::query!(
+        "insert into idempotency_keys as i (api_key_id, key, route, request_hash)
+        values ($1, $2, $3, $4)
+        on conflict (api_key_id, key) do update
+        set route = excluded.route, request_hash = excluded.request_hash, status = null,
+            headers = null, body = null, created_at = now()
+        where i.created_at < now() - interval '24 hours'
+            or (i.status is null and i.created_at < now() - interval '1 minute')",
+        api_key as ApiKeyId,
+        key,
+        route,
+        request_hash
+    )
+    .execute(&mut *connection)
+    .await?;
+    if fresh.rows_affected() > 0 {
+        return Ok(Claim::Fresh);
+    }
+    let row = sqlx::query!(
+        "select route, request_hash, status, headers, body
+        from idempotency_keys
+        where api_key_id = $1 and key = $2",
+        api_key as ApiKeyId,
+        key
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(Claim::AtWork) };
+    if row.route != route || row.request_hash != request_hash {
+        return Ok(Claim::Different);
+    }
+    Ok(match row.status {
+        None => Claim::AtWork,
+        Some(status) => Claim::Answered(Answer {
+            status,
+            headers: row.headers.unwrap_or_default(),
+            body: row.body.unwrap_or_default(),
+        }),
+    })
+}
+
+/// Stores the answer.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn answer(
+    connection: &mut PgConnection,
+    api_key: ApiKeyId,
+    key: &str,
+    answer: &Answer,
+) -> Result<()> {
+    sqlx::query!(
+        "update idempotency_keys set status = $3, headers = $4, body = $5
+        where api_key_id = $1 and key = $2",
+        api_key as ApiKeyId,
+        key,
+        answer.status,
+        answer.headers,
+        answer.body
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives a key back: the request had no effect.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn release(connection: &mut PgConnection, api_key: ApiKeyId, key: &str) -> Result<()> {
+    sqlx::query!(
+        "delete from idempotency_keys where api_key_id = $1 and key = $2 and status is null",
+        api_key as ApiKeyId,
+        key
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

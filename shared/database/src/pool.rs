@@ -1,0 +1,135 @@
+//! The pool: one in each process, sized, bounded in every wait.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool, Postgres};
+use tracing::log::LevelFilter;
+
+use crate::{Error, Result};
+
+/// A transaction of the pool; derefs to a connection.
+pub type Transaction = sqlx::Transaction<'static, Postgres>;
+
+/// How large the pool is and how long it waits.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Connections at most.
+    pub connections: u32,
+    /// Longest wait for a connection; the caller then answers 503.
+    pub acquire: Duration,
+    /// Longest statement.
+    pub statement: Duration,
+    /// Statements slower than this are logged.
+    pub slow: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            connections: 10,
+            acquire: Duration::from_secs(3),
+            statement: Duration::from_secs(10),
+            slow: Duration::from_millis(250),
+        }
+    }
+}
+
+/// The pool of a process. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+}
+
+impl Database {
+    /// A pool for the address; nothing is connected before the first use, so a daemon starts
+    /// while the database is down.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] where the address cannot be read.
+    pub fn new(url: &SecretString, program: &str, settings: &PoolSettings) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url.expose_secret())
+            .map_err(|_| Error::Schema("ZEITWORK_DATABASE_URL is no postgres:// address".into()))?
+            .application_name(program)
+            .options([("statement_timeout", settings.statement.as_millis().to_string())])
+            .log_statements(LevelFilter::Trace)
+            .log_slow_statements(LevelFilter::Warn, settings.slow);
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(settings.acquire)
+            .idle_timeout(Duration::from_secs(300))
+            .test_before_acquire(true)
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// A connection for single statements.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none can be had in time.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// A transaction; dropped without commit, it is rolled back.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no connection can be had in time.
+    pub async fn begin(&self) -> Result<Transaction> {
+        Ok(self.pool.begin().await?)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it does not.
+    pub async fn ping(&self) -> Result<()> {
+        let mut connection = self.acquire().await?;
+        sqlx::query!("select 1 as one").fetch_one(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// Closes every connection, waiting for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Registers gauges of the pool; returns what [`PoolGauges::update`] fills before a scrape.
+    #[must_use]
+    pub fn gauges(&self, registry: &mut Registry) -> PoolGauges {
+        let gauges =
+            PoolGauges { database: self.clone(), total: Gauge::default(), idle: Gauge::default() };
+        registry.register("database_connections", "Connections of the pool", gauges.total.clone());
+        registry.register(
+            "database_connections_idle",
+            "Connections not in use",
+            gauges.idle.clone(),
+        );
+        gauges
+    }
+}
+
+/// Figures of the pool.
+#[derive(Debug, Clone)]
+pub struct PoolGauges {
+    database: Database,
+    total: Gauge,
+    idle: Gauge,
+}
+
+impl PoolGauges {
+    /// Takes the figures of this moment.
+    pub fn update(&self) {
+        self.total.set(i64::from(self.database.pool.size()));
+        self.idle.set(i64::try_from(self.database.pool.num_idle()).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,7 @@
+//! The schema's promises, on a real server.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its world breaks")]
+
+mod feed;
+mod migrations;
+mod node_channel;
+mod owner;

@@ -1,0 +1,4 @@
+#!/bin/sh
+sleep "${DELAY:-3}"
+printf 'Content-Type: text/plain\r\n\r\n'
+echo "at last"

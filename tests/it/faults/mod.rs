@@ -1,0 +1,5 @@
+//! What survives when processes are killed.
+
+mod disk;
+mod kills;
+mod pushes;
