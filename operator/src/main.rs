@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use zeitwork_database::{Database, PoolSettings};
 use zeitwork_operator::{Config, Parts};
 use zeitwork_runtime::telemetry::{Telemetry, TelemetrySettings};
-use zeitwork_runtime::{Clock, Lifecycle, Settings};
+use zeitwork_runtime::{Clock, Common, ConfigError, Lifecycle, Settings, failpoint};
 use zeitwork_secrets::MasterKey;
 
 /// A pass in flight may take so long when the daemon stops.
@@ -15,8 +15,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 fn main() -> anyhow::Result<()> {
     let settings = Settings::of_process()?;
     let config = Config::read(&settings);
+    let common = Common::read(&settings);
     settings.finish()?;
     let config = config?;
+    failpoint::obey(&common.map_err(ConfigError::from)?.state_dir);
     let telemetry = TelemetrySettings::read(&settings);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

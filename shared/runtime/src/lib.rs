@@ -1,5 +1,6 @@
 //! How a daemon lives: its settings, its clock, its logs and traces, its start and stop, and the
-//! loop that every reconciler runs in. No HTTP and no database.
+//! loop that every reconciler runs in, and the places at which a test can end it. No HTTP and no
+//! database.
 #![warn(missing_docs)]
 #![cfg_attr(
     test,
@@ -9,6 +10,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod failpoint;
 pub mod lifecycle;
 pub mod reconciler;
 pub mod telemetry;
@@ -16,5 +18,6 @@ pub mod telemetry;
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use config::{Common, ConfigError, Settings};
+pub use failpoint::effect;
 pub use lifecycle::Lifecycle;
 pub use reconciler::{PassReport, Reconciler, Reconcilers, Schedule, Wake};

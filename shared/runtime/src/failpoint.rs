@@ -1,0 +1,163 @@
+//! Named places in the effects of a daemon at which a test can end the process.
+//!
+//! "Correct after kill -9 at any step" is proven by dying at every step. A step is what others can
+//! see: the commit of a transaction, a call of another server. It is carried out by [`effect`]
+//! under a [`Step`], and a step is made by [`step!`](crate::step) alone, so a test reads all of
+//! them from the sources ([`steps_in`]) and a new one is covered without a new test.
+//!
+//! Compiled in with `debug_assertions` alone. A cargo feature would be on for the whole workspace
+//! as soon as one member asked for it, and a variable of the environment could be set by mistake;
+//! a build without debug assertions holds nothing of this but the empty functions. A build with
+//! them does nothing before [`obey`], and then only what a file in the daemon's own private
+//! directory says: whoever can write there can kill the daemon anyway.
+
+use std::future::Future;
+use std::path::Path;
+
+/// What a test writes into the daemon's directory: a line `<step> <moment> <action>` for each
+/// place, the moment `before` or `after`. A line is taken out before it is carried out.
+///
+/// - `die`: the process aborts; whoever supervises it starts it again.
+/// - `again`: the same at once: the process replaces itself by a new one. Memory, tasks and
+///   connections are gone, as with `die`; no supervisor waits before the next start.
+/// - `hold`: this task waits until [`HIT`] is gone, so that the process can be frozen here.
+pub const ARMED: &str = "failpoints";
+/// Where the daemon notes the places that it was at, a line `<step> <moment>` each.
+pub const HIT: &str = "failpoints.hit";
+
+/// The name of a step; made by [`step!`](crate::step).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step(#[doc(hidden)] pub &'static str);
+
+/// Names a step: `step!("rollouts.go_live")`.
+#[macro_export]
+macro_rules! step {
+    ($name:literal) => {
+        $crate::failpoint::Step($name)
+    };
+}
+
+/// From now on the file [`ARMED`] in this directory is obeyed.
+pub fn obey(directory: &Path) {
+    #[cfg(debug_assertions)]
+    armed::obey(directory);
+    #[cfg(not(debug_assertions))]
+    let _ = directory;
+}
+
+/// Carries out an effect that others can see; a test can end the process before and after it.
+pub async fn effect<T>(step: Step, work: impl Future<Output = T>) -> T {
+    reach(step, "before");
+    let outcome = work.await;
+    reach(step, "after");
+    outcome
+}
+
+#[inline]
+fn reach(step: Step, moment: &str) {
+    #[cfg(debug_assertions)]
+    armed::reach(step, moment);
+    #[cfg(not(debug_assertions))]
+    let _ = (step, moment);
+}
+
+/// The names of all steps that a text of Rust makes.
+#[must_use]
+pub fn steps_in(source: &str) -> Vec<String> {
+    let made = source.split("step!(\"").skip(1);
+    made.filter_map(|rest| rest.split_once('"')).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::fs;
+    use std::io::Write as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::time::Duration;
+
+    use super::{ARMED, HIT, Step};
+
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    /// One place at a time takes its line out.
+    static TAKING: Mutex<()> = Mutex::new(());
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    pub(super) fn obey(directory: &Path) {
+        DIRECTORY.get_or_init(|| directory.to_owned());
+    }
+
+    pub(super) fn reach(step: Step, moment: &str) {
+        let Some(directory) = DIRECTORY.get() else { return };
+        let place = format!("{} {moment}", step.0);
+        match take(directory, &place).as_deref() {
+            Some("die") => std::process::abort(),
+            Some("again") => begin_again(),
+            Some("hold") => {
+                while directory.join(HIT).exists() {
+                    std::thread::sleep(PAUSE);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the line of a place out and notes that it was reached; its action.
+    pub(super) fn take(directory: &Path, place: &str) -> Option<String> {
+        let file = directory.join(ARMED);
+        if !file.exists() {
+            return None;
+        }
+        let _turn = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = fs::read_to_string(&file).ok()?;
+        let action_of = |line: &str| line.strip_prefix(place)?.strip_prefix(' ').map(str::to_owned);
+        let action = text.lines().find_map(action_of)?;
+        let rest = text.lines().filter(|line| action_of(line).is_none());
+        let rest: String = rest.flat_map(|line| [line, "\n"]).collect();
+        let draft = directory.join("failpoints.draft");
+        fs::write(&draft, rest).and_then(|()| fs::rename(&draft, &file)).ok()?;
+        let hit = fs::OpenOptions::new().create(true).append(true).open(directory.join(HIT));
+        hit.and_then(|mut hit| writeln!(hit, "{place}")).ok()?;
+        Some(action)
+    }
+
+    /// A new process in the place of this one: nothing of this one is left but its number.
+    fn begin_again() {
+        let Ok(program) = std::env::current_exe() else { std::process::abort() };
+        let error = Command::new(program).args(std::env::args_os().skip(1)).exec();
+        tracing::error!(%error, "the program could not be started again");
+        std::process::abort();
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_armed_place_is_met_once_and_noted() {
+        let directory = tempfile::tempdir().unwrap();
+        let (armed, hit) = (directory.path().join(ARMED), directory.path().join(HIT));
+        std::fs::write(&armed, "a.step before die\na.step after again\nb.step before die\n")
+            .unwrap();
+        assert_eq!(armed::take(directory.path(), "a.step after").as_deref(), Some("again"));
+        assert_eq!(armed::take(directory.path(), "a.step after"), None);
+        assert_eq!(armed::take(directory.path(), "a.ste"), None);
+        assert_eq!(std::fs::read_to_string(hit).unwrap(), "a.step after\n");
+        let left = std::fs::read_to_string(armed).unwrap();
+        assert_eq!(left, "a.step before die\nb.step before die\n");
+    }
+
+    #[tokio::test]
+    async fn without_a_directory_an_effect_is_carried_out() {
+        assert_eq!(effect(crate::step!("tests.nothing"), async { 7 }).await, 7);
+    }
+
+    #[test]
+    fn steps_are_found_in_a_source() {
+        let source = ["effect(step!(", "\"a.b\"), x); step!(", "\"c.d\")"].concat();
+        assert_eq!(steps_in(&source), ["a.b", "c.d"]);
+    }
+}
