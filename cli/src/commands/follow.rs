@@ -1,11 +1,15 @@
 //! Waiting for a deployment: its states and the lines of its build, while they happen.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
-use tokio::sync::watch;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::logs::shown;
 use crate::api::stream::Item;
@@ -15,7 +19,9 @@ use crate::session::{Session, short_commit, text};
 
 /// Between two looks at the deployment.
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long last lines of a build may take after the deployment has settled.
+/// Lines that were read and not yet shown.
+const LINES_WAITING: usize = 64;
+/// How long last lines of a build may take after the phase of the build.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(3);
 
 /// Whether to wait.
@@ -62,66 +68,139 @@ fn reason(deployment: &Value) -> String {
 }
 
 /// Waits until a deployment is in a state that it does not leave by itself.
+///
+/// Phases are said in their order, however quickly they pass: what comes after the build is held
+/// back until the build's lines have ended.
 async fn follow(api: &Api, output: &Output, id: &str) -> Result<Value> {
-    let (found, build) = watch::channel(None);
-    let (settled, ()) =
-        tokio::join!(watch_states(api, output, id, found), show_build(api, output, build));
-    settled
-}
-
-async fn watch_states(
-    api: &Api,
-    output: &Output,
-    id: &str,
-    build: watch::Sender<Option<String>>,
-) -> Result<Value> {
-    let path = format!("/deployments/{}", segment(id));
-    let mut seen = String::new();
+    let mut narrator = Narrator { api, output, id, said: String::new() };
+    let mut was_built = false;
     loop {
-        let deployment = api.get(&path).await?.context("the deployment is gone")?;
-        let status = text(&deployment, "/status");
-        let said = match text(&deployment, "/reason/text") {
-            reason if reason.is_empty() => status.clone(),
-            reason => format!("{status}: {reason}"),
-        };
-        if said != seen {
-            output.step(&said);
-            seen = said;
+        let deployment = narrator.look().await?;
+        if !was_built && let Some(build) = narrator.build_of(&deployment).await? {
+            was_built = true;
+            narrator.through_build(&build).await?;
+            continue;
         }
-        let known = text(&deployment, "/build");
-        if !known.is_empty() && build.borrow().is_none() {
-            build.send_replace(Some(known));
-        }
-        if !matches!(status.as_str(), "queued" | "building" | "starting") {
+        narrator.say_state(&deployment);
+        if is_settled(&deployment) {
             return Ok(deployment);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Shows the lines of the build once it is known, until they end or the deployment has settled.
-async fn show_build(api: &Api, output: &Output, mut build: watch::Receiver<Option<String>>) {
-    let Ok(found) = build.wait_for(Option::is_some).await.map(|id| id.clone()) else { return };
-    let path = format!("/builds/{}/logs", segment(&found.unwrap_or_default()));
-    let settled = async move {
-        while build.changed().await.is_ok() {}
-        tokio::time::sleep(LAST_LINES_LIMIT).await;
-    };
-    let lines = async {
-        let mut stream = api.follow(&path);
-        while let Some(item) = stream.next().await? {
-            match item {
-                Item::Line(line) => output.detail(&shown(&line, false)),
-                Item::Gap(_) => output.detail("… (lines are missing here)"),
+fn is_settled(deployment: &Value) -> bool {
+    !is_before_start(deployment) && text(deployment, "/status") != "starting"
+}
+
+fn is_before_start(deployment: &Value) -> bool {
+    matches!(text(deployment, "/status").as_str(), "queued" | "building")
+}
+
+/// Says what happens to one deployment, each thing once.
+struct Narrator<'a> {
+    api: &'a Api,
+    output: &'a Output,
+    id: &'a str,
+    said: String,
+}
+
+impl Narrator<'_> {
+    async fn look(&self) -> Result<Value> {
+        let path = format!("/deployments/{}", segment(self.id));
+        self.api.get(&path).await?.context("the deployment is gone")
+    }
+
+    fn say(&mut self, what: String) {
+        if what != self.said {
+            self.output.step(&what);
+            self.said = what;
+        }
+    }
+
+    fn say_state(&mut self, deployment: &Value) {
+        let status = text(deployment, "/status");
+        // Every deployment passes there, some between two looks.
+        if status == "live" && !self.said.starts_with("starting") {
+            self.say("starting".to_owned());
+        }
+        self.say(match text(deployment, "/reason/text") {
+            reason if reason.is_empty() => status,
+            reason => format!("{status}: {reason}"),
+        });
+    }
+
+    /// The build that this deployment waits or waited for. One that had ended before it was wished
+    /// for is not: its image is used again.
+    async fn build_of(&self, deployment: &Value) -> Result<Option<String>> {
+        let id = text(deployment, "/build");
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let build = self.api.get(&format!("/builds/{}", segment(&id))).await?;
+        let ended = build.and_then(|build| moment_of(&build, "/finished_at"));
+        let is_older = ended
+            .zip(moment_of(deployment, "/created_at"))
+            .is_some_and(|(ended, wished)| ended < wished);
+        Ok((!is_older).then_some(id))
+    }
+
+    /// Shows the lines of the build, and why it waits, until both the lines and the phase ended.
+    async fn through_build(&mut self, build: &str) -> Result<()> {
+        let (sender, mut lines) = mpsc::channel(LINES_WAITING);
+        let mut reading = pin!(read_lines(self.api, build, sender));
+        let (mut is_read, mut is_over) = (false, false);
+        let mut next_look = Instant::now();
+        loop {
+            tokio::select! {
+                line = lines.recv() => match line {
+                    Some(item) => self.show_line(&item),
+                    None => return Ok(()),
+                },
+                read = &mut reading, if !is_read => {
+                    is_read = true;
+                    if let Err(error) = read {
+                        // The deployment itself goes on and is what was asked for.
+                        self.output.step(&format!("the build's log cannot be shown: {error:#}"));
+                    }
+                }
+                () = tokio::time::sleep_until(next_look) => {
+                    if is_over {
+                        return Ok(());
+                    }
+                    let deployment = self.look().await?;
+                    is_over = !is_before_start(&deployment);
+                    if !is_over {
+                        self.say_state(&deployment);
+                    }
+                    next_look = Instant::now() + if is_over { LAST_LINES_LIMIT } else { PAUSE };
+                }
             }
         }
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        () = settled => {}
-        shown = lines => if let Err(error) = shown {
-            // The deployment itself goes on and is what was asked for.
-            output.step(&format!("the build's log cannot be shown: {error:#}"));
-        },
     }
+
+    fn show_line(&mut self, item: &Item) {
+        if !self.said.starts_with("building") {
+            self.say("building".to_owned());
+        }
+        match item {
+            Item::Line(line) => self.output.detail(&shown(line, false)),
+            Item::Gap(_) => self.output.detail("… (lines are missing here)"),
+        }
+    }
+}
+
+/// Hands on the lines of a build until they end.
+async fn read_lines(api: &Api, build: &str, lines: mpsc::Sender<Item>) -> Result<()> {
+    let mut stream = api.follow(&format!("/builds/{}/logs", segment(build)));
+    while let Some(item) = stream.next().await? {
+        if lines.send(item).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn moment_of(value: &Value, pointer: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(value.pointer(pointer)?.as_str()?, &Rfc3339).ok()
 }

@@ -90,7 +90,9 @@ async fn a_person_follows_a_deploy_and_rolls_it_back_from_a_terminal() {
     repository.push().await.unwrap();
     let deploy = terminal.done(&["deploy", "--commit", &second, "--follow"]).await;
     assert!(deploy.out.contains("live") && deploy.out.contains(&second[..10]), "{deploy:?}");
-    assert!(deploy.err.contains("building") && deploy.err.contains("starting"), "{deploy:?}");
+    let phases = ["building", "checking out", "image sha256:", "starting", "live"];
+    let said = phases.map(|phase| deploy.err.find(phase));
+    assert!(said.iter().all(Option::is_some) && said.is_sorted(), "{said:?} in {deploy:?}");
     cluster.page_with(&host, &format!("commit={second}"), LIVE_LIMIT).await;
 
     let back = terminal.json(&["rollback", "--follow"]).await;
