@@ -79,7 +79,9 @@ fn reference_or_pattern(text: &str, pattern: bool) -> garde::Result {
     }
     let forbidden =
         |c: char| c.is_control() || c == ' ' || "~^:?[\\".contains(c) || (c == '*' && !pattern);
-    let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
+    let bad_part = |part: &str| {
+        part.is_empty() || part.starts_with('.') || part.strip_suffix(".lock").is_some()
+    };
     let broken = text.chars().any(forbidden)
         || text.contains("..")
         || text.contains("@{")

@@ -53,5 +53,5 @@ pub fn run(config: Config, parts: Parts, life: &Lifecycle) -> Result<Vec<SocketA
     owner::ensure_in_background(&app, life);
     measure::watch_pool(&app, life);
     streams::wake::listen(&app, life);
-    Ok(server.serve(router::router(&app), life))
+    Ok(server.serve(&router::router(&app), life))
 }

@@ -19,7 +19,7 @@ mod tests;
 
 /// Wrong keys of an address in a minute; a person who mistypes needs fewer.
 const WRONG_MAXIMUM: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// More addresses or keys than this are forgotten: memory is bounded whatever comes.
 const KNOWN_MAXIMUM: usize = 10_000;
 

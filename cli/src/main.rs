@@ -22,7 +22,7 @@ struct Cli {
     /// How results are shown.
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
-    /// Where the API is [default: ZEITWORK_API_URL, else the platform on this host].
+    /// Where the API is [default: `ZEITWORK_API_URL`, else the platform on this host].
     #[arg(long, global = true, value_name = "URL")]
     api_url: Option<String>,
     #[command(subcommand)]

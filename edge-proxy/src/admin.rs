@@ -82,7 +82,7 @@ pub(crate) fn serve(
         return Ok(Vec::new());
     }
     let router = axum::Router::new().merge(zeitwork_web::system_routes(health, metrics));
-    Ok(Server::bind(addresses)?.serve(zeitwork_web::standard(router, Limits::default()), life))
+    Ok(Server::bind(addresses)?.serve(&zeitwork_web::standard(router, Limits::default()), life))
 }
 
 /// Adds the workers' counts up. No label is a host or a path: there are too many of them.

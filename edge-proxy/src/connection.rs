@@ -91,12 +91,9 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, plac
 async fn has_spoken(worker: &Worker, stream: &TcpStream) -> bool {
     let mut byte = [0];
     tokio::select! {
-        peeked = timeout(worker.limits.first_byte, stream.peek(&mut byte)) => match peeked {
-            Ok(peeked) => peeked.is_ok_and(|length| length > 0),
-            Err(_) => {
-                worker.counters.silent.add(1);
-                false
-            }
+        peeked = timeout(worker.limits.first_byte, stream.peek(&mut byte)) => if let Ok(peeked) = peeked { peeked.is_ok_and(|length| length > 0) } else {
+            worker.counters.silent.add(1);
+            false
         },
         () = worker.lingered() => false,
     }

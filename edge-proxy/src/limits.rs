@@ -37,7 +37,7 @@ impl Default for Limits {
             head: Duration::from_secs(15),
             fields: 100,
             unread: Duration::from_secs(30),
-            upgrade_idle: Duration::from_secs(3600),
+            upgrade_idle: Duration::from_hours(1),
             connections: 50_000,
             connections_per_client: 1_000,
             linger: Duration::from_secs(2),

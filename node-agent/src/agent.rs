@@ -93,8 +93,8 @@ pub fn run(config: Config, parts: Parts, life: &Lifecycle) -> Result<(), AgentEr
     });
     let router = zeitwork_web::system_routes(health.clone(), metrics.clone());
     let server = Server::bind(&config.addresses)?;
-    tracing::info!(addresses = ?server.addresses(), node.name = config.name, "listening");
-    server.serve(zeitwork_web::standard(router, Limits::default()), life);
+    let addresses = server.serve(&zeitwork_web::standard(router, Limits::default()), life);
+    tracing::info!(?addresses, node.name = config.name, "listening");
     let work = work(config, parts, key, (health, metrics, contact), life.clone());
     life.spawn("agent", work);
     Ok(())

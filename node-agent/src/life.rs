@@ -23,9 +23,9 @@ pub const ATTEMPTS: u32 = 3;
 /// First wait before it is started again.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait before it is started again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Healthy for so long, and its earlier crashes are forgotten.
-const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_mins(1);
 
 /// One instance as the agent remembers it; what does not depend on the clock is kept on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use crate::life::Life;
 /// Time between SIGTERM and SIGKILL of a container that no target lists.
 const STRAY_GRACE: Duration = Duration::from_secs(10);
 /// An image stays so long after nothing lists it any more: the operator may be about to.
-pub const IMAGE_REST: Duration = Duration::from_secs(600);
+pub const IMAGE_REST: Duration = Duration::from_mins(10);
 
 /// An image of ours, and for how long nothing has wanted it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -53,7 +53,7 @@ pub(crate) struct World {
 /// Looks again at least so often, whether something was said or not.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Passes that ask other servers, each question with a time-out of its own.
-const OUTSIDE_LIMIT: Duration = Duration::from_secs(180);
+const OUTSIDE_LIMIT: Duration = Duration::from_mins(3);
 /// Retention is in no hurry.
 const RETENTION_PERIOD: Duration = Duration::from_secs(10);
 
@@ -89,7 +89,7 @@ pub fn run(
     if addresses.is_empty() {
         return Ok(addresses);
     }
-    Ok(Server::bind(&addresses)?.serve(system_routes(health, metrics), life))
+    Ok(Server::bind(&addresses)?.serve(&system_routes(health, metrics), life))
 }
 
 /// The list of reconcilers: each keeps one noun right.

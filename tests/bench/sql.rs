@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use zeitwork_postgres::{Binaries, Server};
 
 /// Longest statement: some thousand rows with their trigger.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// One session; it ends with the value.
 pub struct Session {

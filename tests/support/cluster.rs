@@ -82,9 +82,11 @@ impl Cluster {
         let deadline = std::time::Instant::now() + START_LIMIT;
         while !self.state.join("up.json").exists() {
             let ended = self.process.try_wait().unwrap();
-            if ended.is_some() || std::time::Instant::now() > deadline {
-                panic!("not ready (ended: {ended:?})\n{}", self.logs());
-            }
+            assert!(
+                !(ended.is_some() || std::time::Instant::now() > deadline),
+                "not ready (ended: {ended:?})\n{}",
+                self.logs()
+            );
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
@@ -127,7 +129,7 @@ impl Cluster {
         }
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap());
         let _ = kill(pid, Signal::SIGINT);
-        let deadline = std::time::Instant::now() + Duration::from_secs(120);
+        let deadline = std::time::Instant::now() + Duration::from_mins(2);
         while self.process.try_wait().unwrap().is_none() {
             if std::time::Instant::now() > deadline {
                 let _ = self.process.kill();

@@ -9,7 +9,7 @@ use crate::http::{Answer, Ask};
 use crate::{Cluster, eventually};
 
 /// Longest time until a small application is live on a busy machine.
-pub const LIVE_LIMIT: Duration = Duration::from_secs(60);
+pub const LIVE_LIMIT: Duration = Duration::from_mins(1);
 
 /// Somebody who calls the API of a cluster.
 #[derive(Clone)]

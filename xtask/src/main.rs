@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     if let Some(done) = coverage::as_wrapper() {
         return done;
     }
-    match run(Arguments::parse().gate) {
+    match run(&Arguments::parse().gate) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error:#}");
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(gate: Gate) -> anyhow::Result<()> {
+fn run(gate: &Gate) -> anyhow::Result<()> {
     let root = sources::root()?;
     match gate {
         Gate::Check => check::run(&root),

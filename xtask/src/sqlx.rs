@@ -77,23 +77,23 @@ fn check(root: &Path) -> Command {
 /// Compiles with the macros asking a real server, and gives what they wrote.
 fn compile_live(root: &Path, cargo: &mut Command) -> anyhow::Result<QueryData> {
     let postgres = Postgres::start()?;
-    for migration in migrations(root)? {
+    for migration in migrations(root) {
         postgres.apply(&migration)?;
     }
     let written = TempDir::new()?;
     cargo.env("DATABASE_URL", postgres.url()).env("SQLX_OFFLINE", "false");
     cargo.env("SQLX_OFFLINE_DIR", written.path());
-    let touched = Touched::new(root.join(CRATE_ROOT))?;
+    let touched = Touched::new(&root.join(CRATE_ROOT))?;
     command::run(cargo)?;
     drop(touched);
     read(written.path())
 }
 
 /// Migrations in the order of their numbers.
-fn migrations(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn migrations(root: &Path) -> Vec<PathBuf> {
     let directory = root.join(MIGRATIONS);
     let files = sources::with_extension(&directory, "sql").unwrap_or_default();
-    Ok(files.into_iter().map(|file| directory.join(file.path)).collect())
+    files.into_iter().map(|file| directory.join(file.path)).collect()
 }
 
 fn read(directory: &Path) -> anyhow::Result<QueryData> {
@@ -169,9 +169,9 @@ struct Touched {
 }
 
 impl Touched {
-    fn new(path: PathBuf) -> anyhow::Result<Self> {
+    fn new(path: &Path) -> anyhow::Result<Self> {
         let file =
-            File::options().append(true).open(&path).with_context(|| path.display().to_string())?;
+            File::options().append(true).open(path).with_context(|| path.display().to_string())?;
         let modified = file.metadata()?.modified()?;
         #[expect(clippy::disallowed_methods, reason = "a file's time, which no test has to set")]
         file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;

@@ -109,7 +109,7 @@ fn pointer_of(path: &Path) -> String {
         .collect()
 }
 
-/// serde_json ends its texts with ` at line 1 column 2`, which the pointer says better.
+/// `serde_json` ends its texts with ` at line 1 column 2`, which the pointer says better.
 fn without_position(text: &str) -> String {
     text.rsplit_once(" at line ").map_or(text, |(text, _)| text).to_owned()
 }

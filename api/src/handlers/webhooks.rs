@@ -66,7 +66,7 @@ pub async fn github(State(app): State<App>, request: Request) -> Answer<StatusCo
     let body = Bytes::from_request(request, &app)
         .await
         .map_err(|rejection| Problem::new(Code::of_status(rejection.status())))?;
-    let signatures = headers.get_all(signature::HEADER).iter().map(|value| value.as_bytes());
+    let signatures = headers.get_all(signature::HEADER).iter().map(http::HeaderValue::as_bytes);
     signature::verify(&app.config.webhook_secrets, signatures, &body)
         .map_err(|_| Code::SignatureInvalid)?;
     let text = payload_of(&headers, &body)?;

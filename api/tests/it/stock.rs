@@ -48,7 +48,7 @@ impl Stock {
         let (node, instance, delivery) = (self.node.0, self.instance.0, self.delivery.0);
         let name = node.simple();
         // Numbers of GitHub's, different for each stock.
-        let number = project.as_u128() as u32;
+        let number = project.as_u128() & u128::from(u32::MAX);
         let script = format!(
             "update projects set installation_id = {number}, repository_id = {number}
              where id = '{project}';

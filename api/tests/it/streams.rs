@@ -17,7 +17,7 @@ struct Reader {
 #[derive(Debug, Default, PartialEq)]
 struct Event {
     id: String,
-    event: String,
+    name: String,
     data: Value,
 }
 
@@ -61,13 +61,13 @@ fn parse(block: &str) -> Option<Event> {
     let mut event = Event::default();
     for line in block.lines() {
         match line.split_once(": ") {
-            Some(("id", text)) => event.id = text.to_owned(),
-            Some(("event", text)) => event.event = text.to_owned(),
+            Some(("id", text)) => text.clone_into(&mut event.id),
+            Some(("event", text)) => text.clone_into(&mut event.name),
             Some(("data", text)) => event.data = serde_json::from_str(text).unwrap(),
             _ => {}
         }
     }
-    (!event.event.is_empty()).then_some(event)
+    (!event.name.is_empty()).then_some(event)
 }
 
 fn seqs(events: &[Event]) -> Vec<i64> {
@@ -147,7 +147,7 @@ async fn a_stream_is_live_and_resumes_exactly() {
     assert_eq!(seqs(&seen), [1, 2, 3]);
     assert!(
         seen.iter()
-            .all(|it| it.event == "line" && it.id.parse() == Ok(it.data["seq"].as_i64().unwrap()))
+            .all(|it| it.name == "line" && it.id.parse() == Ok(it.data["seq"].as_i64().unwrap()))
     );
     say(&user, &stock, &stream, 4, 5).await;
     assert_eq!(seqs(&reader.lines(2).await), [4, 5]);
@@ -157,7 +157,7 @@ async fn a_stream_is_live_and_resumes_exactly() {
     assert_eq!(seqs(&reader.lines(4).await), [5, 6, 7, 8]);
     end(&user, &stock).await;
     let last = reader.next().await.unwrap();
-    assert_eq!((last.event.as_str(), &last.data["reason"]), ("end", &json!("finished")));
+    assert_eq!((last.name.as_str(), &last.data["reason"]), ("end", &json!("finished")));
     assert_eq!(reader.next().await, None);
 }
 
@@ -198,7 +198,7 @@ async fn what_is_no_longer_kept_is_a_visible_gap() {
     let path = format!("/builds/{stream}/logs");
     let mut reader = Reader::open(&user, &path, Some("4")).await;
     let gap = reader.next().await.unwrap();
-    assert_eq!((gap.event.as_str(), gap.id.as_str()), ("gap", "10"));
+    assert_eq!((gap.name.as_str(), gap.id.as_str()), ("gap", "10"));
     assert_eq!((&gap.data["from"], &gap.data["to"]), (&json!(5), &json!(10)));
     assert_eq!(seqs(&reader.lines(2).await), [11, 12]);
 }
@@ -219,7 +219,7 @@ async fn a_revoked_key_loses_its_streams_within_two_seconds() {
     let began = Instant::now();
     for stream in [&mut of_events, &mut of_logs] {
         let last = stream.next().await.unwrap();
-        assert_eq!((last.event.as_str(), &last.data["reason"]), ("end", &json!("key_revoked")));
+        assert_eq!((last.name.as_str(), &last.data["reason"]), ("end", &json!("key_revoked")));
         assert_eq!(stream.next().await, None);
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
@@ -268,5 +268,5 @@ async fn a_reader_who_takes_nothing_is_cut_off_and_told() {
     while let Some(event) = reader.next().await {
         last = Some(event);
     }
-    assert_eq!(last.unwrap().event, "slow");
+    assert_eq!(last.unwrap().name, "slow");
 }

@@ -22,7 +22,7 @@ const PREFIX: &str = "/api/v1";
 /// Items of a page that we ask for: the API's maximum.
 const PAGE: usize = 200;
 /// A stream has no end of its own; its silence is watched instead.
-const STREAM_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+const STREAM_LIMIT: Duration = Duration::from_hours(168);
 
 /// An API with a key.
 #[derive(Debug, Clone)]

@@ -14,11 +14,11 @@ use super::{Answer, Api};
 mod tests;
 
 /// The server sends at least a comment more often than this: longer silence is a lost connection.
-const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 /// Pause before the stream is opened again.
 const PAUSE: Duration = Duration::from_millis(300);
 /// For so long we try to get a lost stream back.
-const LOST_LIMIT: Duration = Duration::from_secs(120);
+const LOST_LIMIT: Duration = Duration::from_mins(2);
 
 /// What a stream brings.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,17 +80,15 @@ impl<'a> Follow<'a> {
     /// Reads some bytes, opening the stream where it is not open.
     async fn read(&mut self) -> Result<()> {
         let Some(connection) = &mut self.connection else { return self.open().await };
-        match tokio::time::timeout(SILENCE_LIMIT, connection.chunk()).await {
-            Ok(Ok(Some(bytes))) => {
-                self.lost_since = None;
-                self.waiting.extend(self.parser.push(&bytes));
-            }
+        let read = tokio::time::timeout(SILENCE_LIMIT, connection.chunk()).await;
+        if let Ok(Ok(Some(bytes))) = read {
+            self.lost_since = None;
+            self.waiting.extend(self.parser.push(&bytes));
+        } else {
             // Closed, broken, or silent for too long: resumed after the last event.
-            _ => {
-                self.connection = None;
-                self.lost_since.get_or_insert_with(Instant::now);
-                tokio::time::sleep(PAUSE).await;
-            }
+            self.connection = None;
+            self.lost_since.get_or_insert_with(Instant::now);
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(())
     }

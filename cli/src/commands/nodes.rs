@@ -88,11 +88,10 @@ async fn change(session: &Session, named: &str, verb: &str) -> Result<()> {
 async fn id_of(api: &Api, named: &str) -> Result<String> {
     let nodes = api.list("/nodes", usize::MAX).await?;
     let found = nodes.iter().find(|it| text(it, "/id") == named || text(it, "/name") == named);
-    match found {
-        Some(node) => Ok(text(node, "/id")),
-        None => {
-            let names: Vec<String> = nodes.iter().map(|node| text(node, "/name")).collect();
-            bail!("there is no node {named}; there are: {}", names.join(", "))
-        }
+    if let Some(node) = found {
+        Ok(text(node, "/id"))
+    } else {
+        let names: Vec<String> = nodes.iter().map(|node| text(node, "/name")).collect();
+        bail!("there is no node {named}; there are: {}", names.join(", "))
     }
 }

@@ -28,6 +28,7 @@ pub struct Output {
     format: Format,
 }
 
+#[expect(clippy::unused_self, reason = "who prints was handed the terminal")]
 impl Output {
     /// Output in a format.
     pub const fn new(format: Format) -> Self {

@@ -55,7 +55,7 @@ impl Daemon {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(daemon = %self.name, error = format!("{error:#}"), "a daemon cannot be started")
+                    tracing::error!(daemon = %self.name, error = format!("{error:#}"), "a daemon cannot be started");
                 }
             }
             if started.elapsed() > STABLE {

@@ -14,7 +14,7 @@ use zeitwork_postgres::{Binaries, Durability, Options, Server};
 use super::home::{Account, Home, write_secret};
 
 /// Longest statement of a migration.
-const MIGRATION_LIMIT: Duration = Duration::from_secs(600);
+const MIGRATION_LIMIT: Duration = Duration::from_mins(10);
 /// Bytes of a login's password.
 const PASSWORD_BYTES: usize = 32;
 /// A socket's path has at most 107 octets, of which its own name takes 17.
@@ -33,12 +33,11 @@ pub struct Prepared {
 
 /// Starts or finds the server and brings the schema up to date.
 pub async fn prepare(home: &Home, given: Option<SecretString>) -> Result<Prepared> {
-    let (owner_url, server) = match given {
-        Some(url) => (url, None),
-        None => {
-            let server = start_private(home)?;
-            (server.url("postgres", "zeitwork", None).into(), Some(server))
-        }
+    let (owner_url, server) = if let Some(url) = given {
+        (url, None)
+    } else {
+        let server = start_private(home)?;
+        (server.url("postgres", "zeitwork", None).into(), Some(server))
     };
     // A migration may take its time; nobody waits for it but us.
     let patient = PoolSettings {

@@ -17,9 +17,9 @@ use crate::output::Output;
 /// Name of the sample's project and repository.
 const PROJECT: &str = "hello";
 const REPOSITORY: &str = "acme/hello";
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// A first build may have to fetch its base image.
-const LIVE_LIMIT: Duration = Duration::from_secs(300);
+const LIVE_LIMIT: Duration = Duration::from_mins(5);
 
 /// The running stand-in, as it announced itself.
 #[derive(Debug, Deserialize)]
@@ -127,13 +127,12 @@ impl Demo {
     pub async fn deploy(&self, home: &Home, api: &Api, output: &Output) -> Result<App> {
         output.step("image for the sample");
         ensure_base_image(home).await?;
-        let project = match api.get(&format!("/projects/{PROJECT}")).await? {
-            Some(project) => project,
-            None => {
-                let source = json!({"kind": "github", "repository": REPOSITORY});
-                api.post("/projects", &json!({"name": "Hello", "slug": PROJECT, "source": source}))
-                    .await?
-            }
+        let project = if let Some(project) = api.get(&format!("/projects/{PROJECT}")).await? {
+            project
+        } else {
+            let source = json!({"kind": "github", "repository": REPOSITORY});
+            api.post("/projects", &json!({"name": "Hello", "slug": PROJECT, "source": source}))
+                .await?
         };
         output.step("pushing the sample");
         self.push().await?;

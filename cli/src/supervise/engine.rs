@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use super::home::Home;
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(2);
 

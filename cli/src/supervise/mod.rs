@@ -31,7 +31,7 @@ use crate::api::Api;
 use crate::output::Output;
 
 /// Longest start until the platform says that it is ready.
-const READY_LIMIT: Duration = Duration::from_secs(120);
+const READY_LIMIT: Duration = Duration::from_mins(2);
 /// Longest time until the owner's key works after that.
 const KEY_LIMIT: Duration = Duration::from_secs(5);
 /// Longest time for the agent to remove what it runs.
@@ -231,7 +231,7 @@ fn lock(home: &Home) -> Result<Flock<std::fs::File>> {
 
 /// SIGINT and SIGTERM, as often as they come.
 struct Interrupt {
-    interrupt: tokio::signal::unix::Signal,
+    keyboard: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     last: Option<Instant>,
 }
@@ -239,7 +239,7 @@ struct Interrupt {
 impl Interrupt {
     fn watch() -> Result<Self> {
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
+            keyboard: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             last: None,
         })
@@ -248,7 +248,7 @@ impl Interrupt {
     async fn wait(&mut self) {
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => {}
+                _ = self.keyboard.recv() => {}
                 _ = self.terminate.recv() => {}
             }
             // One Ctrl-C may arrive twice: from the terminal and from a parent that passes it on.

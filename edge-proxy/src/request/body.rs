@@ -117,17 +117,17 @@ impl Body for Upload {
 
 /// Trailers must not say what a head may not.
 fn without_claims(frame: Frame<Bytes>) -> Frame<Bytes> {
-    frame
-        .into_trailers()
-        .map(|trailers| {
+    frame.into_trailers().map_or_else(
+        |frame| frame,
+        |trailers| {
             let kept: HeaderMap = trailers
                 .iter()
                 .filter(|(name, _)| !headers::is_claim(name.as_str()))
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect();
             Frame::trailers(kept)
-        })
-        .unwrap_or_else(|frame| frame)
+        },
+    )
 }
 
 /// An instance's answer with the connection that it comes on.

@@ -92,5 +92,5 @@ fn target(request: &Request<Incoming>) -> Result<Target, Refusal> {
 }
 
 fn origin_form(uri: &Uri) -> Uri {
-    uri.path_and_query().cloned().map(Uri::from).unwrap_or_else(|| Uri::from_static("/"))
+    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
 }

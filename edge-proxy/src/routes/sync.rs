@@ -27,7 +27,7 @@ const SPACING: Duration = Duration::from_millis(4);
 /// How often it is looked whether what is drained has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(25);
 /// How often the whole table is compared with the database's.
-const COMPARE: Duration = Duration::from_secs(600);
+const COMPARE: Duration = Duration::from_mins(10);
 /// Longest time for one look; a hanging database is as one that is down.
 const LOOK_LIMIT: Duration = Duration::from_secs(15);
 /// The table is compared with the copy on disk this often.

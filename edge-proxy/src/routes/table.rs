@@ -12,7 +12,7 @@
 //! names a position and no request for an instance means that no request chosen by an older
 //! position will be sent to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,7 +153,7 @@ impl Table {
         let mut shards: Vec<Shard> = (0..SHARDS).map(|_| Shard::default()).collect();
         writer.hosts = table.routes.len();
         for (host, route) in table.routes {
-            let site = writer.site(&host, route);
+            let site = writer.site(&host, &route);
             shards[self.shard_of(&host)].insert(site.host.clone(), site);
         }
         for (place, shard) in self.shards.iter().zip(shards) {
@@ -171,7 +171,7 @@ impl Table {
             let mut shard = Shard::clone(&place.load());
             let old = match route {
                 Some(route) => {
-                    let site = writer.site(&host, route);
+                    let site = writer.site(&host, &route);
                     shard.insert(site.host.clone(), site)
                 }
                 None => shard.remove(host.as_str()),
@@ -191,7 +191,7 @@ impl Table {
         let mut writer = self.writer();
         let applied = writer.position?;
         let mut report =
-            EdgeReport { applied, in_flight: Default::default(), version: version.to_owned() };
+            EdgeReport { applied, in_flight: BTreeMap::new(), version: version.to_owned() };
         writer.upstreams.retain(|(instance, _), known| {
             let count = known.upstream.in_flight();
             if count > 0 {
@@ -254,7 +254,7 @@ impl Table {
 }
 
 impl Writer {
-    fn site(&mut self, host: &str, route: Route) -> Arc<Site> {
+    fn site(&mut self, host: &str, route: &Route) -> Arc<Site> {
         let owner = Owner {
             organisation: route.organisation,
             project: route.project,

@@ -97,10 +97,10 @@ async fn only_what_may_be_repeated_is_repeated() {
 
 #[tokio::test]
 async fn repeats_end_when_everything_fails() {
+    const REQUESTS: usize = 200;
     let asked = Arc::new(AtomicUsize::new(0));
     let (one, other) = (killer(asked.clone()).await, killer(asked.clone()).await);
     let edge = Edge::before(vec![one.endpoint, other.endpoint]);
-    const REQUESTS: usize = 200;
     for _ in 0..REQUESTS {
         assert_eq!(edge.get("/").await.status(), 502);
     }
@@ -135,7 +135,7 @@ struct Hole {
 }
 
 impl Hole {
-    async fn open() -> Self {
+    fn open() -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1).unwrap();
@@ -180,7 +180,7 @@ impl Hole {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_goes_dark_costs_no_request_that_may_be_repeated() {
-    let (mut hole, living) = (Hole::open().await, Instance::echo().await);
+    let (mut hole, living) = (Hole::open(), Instance::echo().await);
     let edge = Arc::new(Edge::before(vec![hole.endpoint, living.endpoint]));
     for _ in 0..40 {
         assert_eq!(edge.get("/").await.status(), 200);

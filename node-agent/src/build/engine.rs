@@ -245,7 +245,7 @@ struct Inspected {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct InspectedConfig {
-    exposed_ports: Option<std::collections::BTreeMap<String, serde::de::IgnoredAny>>,
+    exposed_ports: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl From<Inspected> for Image {

@@ -18,7 +18,7 @@ use zeitwork_model::environment::Limits;
 
 /// An engine that does not answer for so long hangs. A start waits for networking of other
 /// starts, so this is generous.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a call of the engine ended with.
 #[derive(Debug, thiserror::Error)]

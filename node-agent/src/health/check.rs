@@ -21,15 +21,15 @@ pub const REFUSED: &str = "nothing_listens";
 /// The reason, in words for people.
 pub async fn check(address: SocketAddrV4, check: &HealthCheck) -> Result<(), Reason> {
     let limit = Duration::from_millis(u64::from(check.timeout_ms.max(1)));
-    match tokio::time::timeout(limit, attempt(address, check.path.as_deref())).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let port = address.port();
-            let asked = check.path.as_deref().map_or(String::new(), |path| format!(" on {path}"));
-            let limit = check.timeout_ms;
-            let text = format!("does not answer{asked} at port {port} within {limit} ms");
-            Err(Reason::new("no_answer", text))
-        }
+    if let Ok(outcome) = tokio::time::timeout(limit, attempt(address, check.path.as_deref())).await
+    {
+        outcome
+    } else {
+        let port = address.port();
+        let asked = check.path.as_deref().map_or(String::new(), |path| format!(" on {path}"));
+        let limit = check.timeout_ms;
+        let text = format!("does not answer{asked} at port {port} within {limit} ms");
+        Err(Reason::new("no_answer", text))
     }
 }
 

@@ -49,6 +49,7 @@ pub struct Work {
 
 impl Work {
     /// Begins the action; the key is busy until it is told as done.
+    #[must_use]
     pub fn begin(&self, action: Action, target: &Arc<NodeTarget>) -> String {
         let key = key_of(&action);
         let work = self.clone();

@@ -247,7 +247,7 @@ fn an_idle_image_is_removed_after_a_rest() {
             now: Instant::now(),
         })
     };
-    assert_eq!(view(&[idle(IMAGE_REST - Duration::from_secs(1))]), vec![]);
+    assert_eq!(view(&[idle(IMAGE_REST.checked_sub(Duration::from_secs(1)).unwrap())]), vec![]);
     assert_eq!(view(&[idle(IMAGE_REST)]), vec![Action::RemoveImage("sha256:1".into())]);
 }
 

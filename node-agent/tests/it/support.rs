@@ -137,10 +137,10 @@ impl Node {
         };
         let mut said = self.said.subscribe();
         let enough = said.wait_for(|said| of(said).len() >= number);
-        match tokio::time::timeout(LIMIT, enough).await {
-            Ok(said) => of(&said.unwrap()),
-            Err(_) => panic!("not {number} lines: {:?}", of(&self.said.borrow())),
-        }
+        let Ok(said) = tokio::time::timeout(LIMIT, enough).await else {
+            panic!("not {number} lines: {:?}", of(&self.said.borrow()))
+        };
+        of(&said.unwrap())
     }
 
     /// Ends the loop as kill -9 would: nothing is finished.

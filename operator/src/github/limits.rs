@@ -11,7 +11,7 @@ use super::GithubError;
 type Headers = http::HeaderMap;
 
 /// "If the header is absent, wait at least one minute."
-const UNNAMED: Duration = Duration::from_secs(60);
+const UNNAMED: Duration = Duration::from_mins(1);
 /// A reset further away than this is a mistake of some clock: the primary limit is hourly.
 const LONGEST: Duration = Duration::from_secs(3_700);
 

@@ -21,11 +21,11 @@ mod tests;
 
 /// GitHub's secondary limit is 80 requests a minute that create content.
 const PER_MINUTE: usize = 80;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 /// Deployments looked at in one pass.
 const BATCH: i64 = 20;
 /// The longest wait of one that was refused for now.
-const CAP: Duration = Duration::from_secs(300);
+const CAP: Duration = Duration::from_mins(5);
 /// What GitHub takes.
 const DESCRIPTION_MAXIMUM: usize = 140;
 /// Written instead of a state where GitHub will never take it.

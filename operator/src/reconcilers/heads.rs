@@ -25,10 +25,10 @@ use crate::{Error, World};
 mod tests;
 
 /// Time between two looks at everything.
-const SWEEP: Duration = Duration::from_secs(120);
+const SWEEP: Duration = Duration::from_mins(2);
 /// Projects looked at in one pass; a sweep of more goes on in the next.
 const BATCH: i64 = 100;
-const CAP: Duration = Duration::from_secs(120);
+const CAP: Duration = Duration::from_mins(2);
 /// Projects looked at at once.
 const AT_ONCE: usize = 4;
 /// One project, however many branches it has; the others do not wait for it longer.

@@ -165,6 +165,9 @@ async fn start(
     else {
         return Ok(false);
     };
+    let members = scene.view.members(deployment, process);
+    let members = members.filter(|i| i.is_member() && !i.stays()).count();
+    let wanted = scene.view.wanted_replicas(process) + members;
     let new = NewInstance {
         organisation_id: scene.environment.organisation_id,
         project_id: scene.environment.project_id,
@@ -174,12 +177,7 @@ async fn start(
         node_id: node,
         address,
         port: port(settings, row.exposed_ports.as_deref()),
-        wanted: scene.view.wanted_replicas(process) as i64
-            + scene
-                .view
-                .members(deployment, process)
-                .filter(|i| i.is_member() && !i.stays())
-                .count() as i64,
+        wanted: i64::try_from(wanted).unwrap_or(i64::MAX),
     };
     instances::create(connection, &new).await?;
     Ok(true)

@@ -22,7 +22,7 @@ mod tests;
 pub(crate) use connect::{connect, note_refusal};
 
 /// A refusal is looked at again this often: at most one call a minute.
-const PROJECT_CAP: Duration = Duration::from_secs(60);
+const PROJECT_CAP: Duration = Duration::from_mins(1);
 /// A git server that does not answer is asked again this often.
 const DEPLOYMENT_CAP: Duration = Duration::from_secs(30);
 /// Where less time than this is left, the source's own reason is better than "took too long".
@@ -108,7 +108,7 @@ impl Sources {
                     report.changed += u64::from(unless_stale(done.await)?);
                 }
                 Answer::No(reason) => {
-                    report.changed += u64::from(self.fail(waiting, &reason).await?)
+                    report.changed += u64::from(self.fail(waiting, &reason).await?);
                 }
                 Answer::Later(reason, _)
                     if waiting.seconds_left.is_some_and(|s| s < LAST_SECONDS) =>

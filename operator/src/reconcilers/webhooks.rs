@@ -128,12 +128,11 @@ async fn take_group(world: &World, group: Vec<Claimed>) -> Vec<Result<(), String
 
 /// One delivery; the error says why it is still pending, or lost to another claim.
 async fn take(world: &World, claimed: &Claimed) -> Result<(), String> {
-    let outcome = match tokio::time::timeout(LIMIT, work(world, claimed)).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let reason = Reason::new("took_too_long", "It took too long; it is tried again.");
-            Err(Unended::Later(reason, None))
-        }
+    let outcome = if let Ok(outcome) = tokio::time::timeout(LIMIT, work(world, claimed)).await {
+        outcome
+    } else {
+        let reason = Reason::new("took_too_long", "It took too long; it is tried again.");
+        Err(Unended::Later(reason, None))
     };
     let (reason, asked) = match outcome {
         Ok(()) => return Ok(()),

@@ -176,9 +176,11 @@ impl World {
             if is == wanted {
                 return;
             }
-            if Instant::now() > deadline {
-                panic!("{query}: is {is:?}, not {wanted:?}; {}", self.story().await);
-            }
+            assert!(
+                Instant::now() <= deadline,
+                "{query}: is {is:?}, not {wanted:?}; {}",
+                self.story().await
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -222,8 +224,8 @@ pub fn commit(digit: char) -> String {
 fn master_key() -> MasterKey {
     use std::sync::OnceLock;
     static FILE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let directory = FILE.get_or_init(|| tempfile::tempdir().unwrap());
     static ONCE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let directory = FILE.get_or_init(|| tempfile::tempdir().unwrap());
     let _alone = ONCE.lock().unwrap();
     MasterKey::load_or_create(&directory.path().join("master.key")).unwrap()
 }

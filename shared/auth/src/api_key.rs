@@ -68,7 +68,9 @@ impl ApiKey {
     pub fn parse_given(text: &str) -> Result<Self, InvalidKey> {
         let (_, secret) = split(text).ok_or(InvalidKey::Form)?;
         let mut seen = [false; 256];
-        secret.iter().for_each(|&byte| seen[usize::from(byte)] = true);
+        for &byte in &secret {
+            seen[usize::from(byte)] = true;
+        }
         if seen.iter().filter(|&&seen| seen).count() < FEWEST_DIFFERENT_BYTES {
             return Err(InvalidKey::Weak);
         }

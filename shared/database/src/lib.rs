@@ -5,6 +5,8 @@
 //! here: what to write is decided by callers, whether it still may be is decided by the
 //! `where status = $from` of each statement and by the constraints.
 
+#![warn(missing_docs)]
+
 pub mod api_keys;
 pub mod audit_events;
 pub mod builds;

@@ -69,6 +69,9 @@ impl TestDatabase {
     }
 
     /// Runs a script as the owner: what a test puts there in the name of other daemons.
+    ///
+    /// # Panics
+    /// When the server does not answer or refuses the script.
     pub async fn run(&self, script: impl Into<String>) {
         let mut connection = self.owner.acquire().await.expect("the test database answers");
         sqlx::raw_sql(sqlx::AssertSqlSafe(script.into()))
@@ -171,7 +174,7 @@ fn remove_leftovers() {
 /// Older than the time that a server needs between its files and its pid file.
 fn is_old(path: &Path) -> bool {
     let age = path.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
-    age.is_some_and(|age| age > Duration::from_secs(60))
+    age.is_some_and(|age| age > Duration::from_mins(1))
 }
 
 fn launch(path: &Path) -> Result<Server, zeitwork_postgres::Error> {

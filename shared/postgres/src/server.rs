@@ -17,7 +17,7 @@ pub const SUPERUSER: &str = "zeitwork";
 /// Port number in the socket's name; nothing listens on TCP.
 const PORT: u16 = 5432;
 /// Recovery after a crash replays the log, which may take a while.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_mins(1);
 /// Between a start that ended at once and the next.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 

@@ -100,9 +100,9 @@ impl Telemetry {
         // It blocks, and on a runtime of one worker it would wait for itself.
         let flush =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_LIMIT));
-        match tokio::time::timeout(FLUSH_LIMIT, flush).await {
-            Ok(Ok(Ok(()))) => {}
-            _ => tracing::warn!("the last spans were not sent"),
+        if let Ok(Ok(Ok(()))) = tokio::time::timeout(FLUSH_LIMIT, flush).await {
+        } else {
+            tracing::warn!("the last spans were not sent");
         }
     }
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::key_file::{self, Key};
 
-/// XChaCha20's nonce is long enough to be drawn at random for each value.
+/// `XChaCha20`'s nonce is long enough to be drawn at random for each value.
 const NONCE: usize = 24;
 
 /// Where a ciphertext is kept.

@@ -7,7 +7,7 @@
 //! let router = axum::Router::new().merge(zeitwork_web::system_routes(health, metrics));
 //! let server = zeitwork_web::Server::bind(&["127.0.0.1:7070".parse().unwrap()])?;
 //! tracing::info!(addresses = ?server.addresses(), "listening");
-//! server.serve(zeitwork_web::standard(router, zeitwork_web::Limits::default()), &life);
+//! let addresses = server.serve(&zeitwork_web::standard(router, zeitwork_web::Limits::default()), &life);
 //! # Ok(())
 //! # }
 //! ```

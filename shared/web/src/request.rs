@@ -66,6 +66,7 @@ async fn limit_time(State(limits): State<Limits>, request: Request, next: Next) 
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that `CatchPanic` asks for")]
 fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -120,7 +120,8 @@ impl Server {
 
     /// Serves until the daemon stops: then no new connection, idle ones close, requests in
     /// flight finish (as long as the drain allows). Returns the addresses at once.
-    pub fn serve(self, router: Router, life: &Lifecycle) -> Vec<SocketAddr> {
+    #[must_use = "a port that was left to the system is known from here alone"]
+    pub fn serve(self, router: &Router, life: &Lifecycle) -> Vec<SocketAddr> {
         let addresses = self.addresses();
         let permits = Arc::new(Semaphore::new(self.settings.connections));
         for (address, listener) in self.listeners {

@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// Writes the file so that nobody else may read it and nobody ever sees half of it.
 ///
+/// # Errors
+/// What the file system says.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     // A left-over of a killed start may have any mode.

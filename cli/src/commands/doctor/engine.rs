@@ -65,9 +65,10 @@ fn silent(socket: &Path) -> Finding {
         let remedy = "become root or a member of its group, or start it: systemctl start docker";
         return Finding::wrong(CHECK, detail, remedy);
     }
-    match in_path("dockerd") {
-        true => Finding::hint(CHECK, detail, "nothing: `zeitwork up` starts dockerd as root"),
-        false => Finding::wrong(CHECK, detail, "install it: apt-get install docker.io"),
+    if in_path("dockerd") {
+        Finding::hint(CHECK, detail, "nothing: `zeitwork up` starts dockerd as root")
+    } else {
+        Finding::wrong(CHECK, detail, "install it: apt-get install docker.io")
     }
 }
 

@@ -113,13 +113,16 @@ pub fn kernel() -> Vec<Finding> {
 pub fn programs() -> Vec<Finding> {
     [("git", "git"), ("nft", "nftables")]
         .into_iter()
-        .map(|(program, package)| match in_path(program) {
-            true => Finding::ok(program, "is installed"),
-            false => Finding::wrong(
-                program,
-                format!("{program} is not installed"),
-                format!("apt-get install {package}"),
-            ),
+        .map(|(program, package)| {
+            if in_path(program) {
+                Finding::ok(program, "is installed")
+            } else {
+                Finding::wrong(
+                    program,
+                    format!("{program} is not installed"),
+                    format!("apt-get install {package}"),
+                )
+            }
         })
         .collect()
 }

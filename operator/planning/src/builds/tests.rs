@@ -36,11 +36,11 @@ fn view(builds: Vec<Build>, rooms: &[usize]) -> View {
 
 #[test]
 fn what_becomes_of_a_build_alone() {
+    type Expected = fn(&Action) -> bool;
     let node = NodeId::new();
     let past = now() - Duration::seconds(1);
     let base = any_build();
     let running = |until| Build { lease: Some((node, until)), attempt: 1, ..any_build() };
-    type Expected = fn(&Action) -> bool;
     let table: Vec<(&str, Build, Expected)> = vec![
         ("cancel", Build { cancel_requested: true, ..base.clone() }, |a| {
             matches!(a, Action::Cancel(_))

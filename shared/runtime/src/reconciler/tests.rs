@@ -41,7 +41,7 @@ struct World {
     failing: Arc<AtomicU64>,
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn start(period: Duration, failing: u64, changed: u64) -> World {
     let (life, all) = (Lifecycle::new(), Reconcilers::new(Clock::system()));

@@ -23,7 +23,7 @@ async fn counters_and_reconcilers_are_shown_as_openmetrics() {
     requests.inc();
     let (life, all) = (Lifecycle::new(), Reconcilers::new(Clock::system()));
     metrics.show_reconcilers(all.clone());
-    all.spawn(&life, Idle, Schedule::every(Duration::from_secs(3600)));
+    all.spawn(&life, Idle, Schedule::every(Duration::from_hours(1)));
     while all.statuses()[0].passes_total == 0 {
         tokio::task::yield_now().await;
     }

@@ -31,7 +31,7 @@ async fn a_drain_finishes_requests_in_flight_and_closes_idle_connections() {
     };
     let router = Router::new().route("/slow", get(slow)).route("/fast", get(|| async { "fast" }));
     let life = Lifecycle::new();
-    let address = local().serve(router, &life)[0];
+    let address = local().serve(&router, &life)[0];
 
     let mut idle = TcpStream::connect(address).await.unwrap();
     assert!(exchange(&mut idle, "/fast").await.ends_with("fast"));
@@ -58,7 +58,7 @@ async fn a_request_carries_its_peer() {
     let peer =
         |axum::Extension(peer): axum::Extension<PeerAddress>| async move { peer.0.to_string() };
     let life = Lifecycle::new();
-    let address = local().serve(Router::new().route("/", get(peer)), &life)[0];
+    let address = local().serve(&Router::new().route("/", get(peer)), &life)[0];
     let mut stream = TcpStream::connect(address).await.unwrap();
     let answer = exchange(&mut stream, "/").await;
     assert!(answer.ends_with(&stream.local_addr().unwrap().to_string()), "{answer}");
@@ -69,7 +69,7 @@ async fn who_sends_nothing_or_half_a_head_is_closed() {
     let settings =
         ServerSettings { header_timeout: Duration::from_millis(50), ..ServerSettings::default() };
     let life = Lifecycle::new();
-    let address = local().with(settings).serve(Router::new(), &life)[0];
+    let address = local().with(settings).serve(&Router::new(), &life)[0];
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut half = TcpStream::connect(address).await.unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
@@ -83,7 +83,7 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
     let settings = ServerSettings { connections: 1, ..ServerSettings::default() };
     let life = Lifecycle::new();
     let router = Router::new().route("/", get(|| async { "hello" }));
-    let address = local().with(settings).serve(router, &life)[0];
+    let address = local().with(settings).serve(&router, &life)[0];
     let mut first = TcpStream::connect(address).await.unwrap();
     assert!(exchange(&mut first, "/").await.ends_with("hello"));
     let mut second = TcpStream::connect(address).await.unwrap();

@@ -151,12 +151,11 @@ impl Github {
     /// # Errors
     /// When files, the port or git are not to be had.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let (state, directory) = match options.state {
-            Some(state) => (state, None),
-            None => {
-                let directory = tempfile::tempdir()?;
-                (directory.path().to_owned(), Some(directory))
-            }
+        let (state, directory) = if let Some(state) = options.state {
+            (state, None)
+        } else {
+            let directory = tempfile::tempdir()?;
+            (directory.path().to_owned(), Some(directory))
         };
         std::fs::create_dir_all(state.join("repositories"))?;
         let state = state.canonicalize()?;
@@ -278,6 +277,7 @@ impl Github {
     }
 
     /// Ends the holding and drops what is kept back: lost, as GitHub may lose it.
+    #[must_use]
     pub fn lose_deliveries(&self) -> Vec<Event> {
         self.shared.hook.end_hold()
     }

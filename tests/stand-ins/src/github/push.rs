@@ -214,7 +214,9 @@ pub(crate) async fn announce(
     };
     // What is not in a living installation is not told to the App.
     if told {
-        events.into_iter().for_each(|event| shared.emit(event));
+        for event in events {
+            shared.emit(event);
+        }
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ impl Repository {
 pub(crate) async fn ensure(shared: &Shared, full_name: &str, private: bool) -> Result<u64, Error> {
     let wrong = || Error::Repository(full_name.to_owned());
     let (owner, name) = full_name.split_once('/').ok_or_else(wrong)?;
-    if !is_name(owner) || !is_name(name) || name.ends_with(".git") {
+    if !is_name(owner) || !is_name(name) || name.strip_suffix(".git").is_some() {
         return Err(wrong());
     }
     let id = {

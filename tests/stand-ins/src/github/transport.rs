@@ -132,10 +132,10 @@ fn authorise(
     let Some(credentials) = credentials(headers) else {
         return match (row, service) {
             (Some(row), Service::UploadPack) if !row.private => Ok(row.id),
-            _ => Err(unauthorized("Repository not found.\n")),
+            _ => Err(Box::new(unauthorized("Repository not found.\n"))),
         };
     };
-    let bad = || unauthorized("Invalid username or token.\n");
+    let bad = || Box::new(unauthorized("Invalid username or token.\n"));
     let (user, password) = credentials.map_err(|()| bad())?;
     if password == shared.push_token {
         return row.map(|row| row.id).ok_or_else(not_found);
@@ -156,11 +156,11 @@ fn authorise(
     }
 }
 
-fn unauthorized(text: &str) -> Box<Answer> {
+fn unauthorized(text: &str) -> Answer {
     let mut answer = plain(StatusCode::UNAUTHORIZED, text);
     let realm = header::HeaderValue::from_static("Basic realm=\"GitHub\"");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
-    Box::new(answer)
+    answer
 }
 
 /// A request for the CGI program.

@@ -114,7 +114,7 @@ impl World {
                     instance.reason = Some(Reason::new("status", "it answers 500 on /"));
                 }
                 (InstanceGoal::Run, InstanceStatus::Starting, Fate::Crash) => {
-                    gone.push(instance.id)
+                    gone.push(instance.id);
                 }
                 _ => {}
             }

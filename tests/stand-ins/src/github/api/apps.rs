@@ -145,7 +145,8 @@ fn narrow(
     }
     let message = "There is at least one repository that does not exist or is not accessible to \
                    the parent installation.";
-    let found: Option<Vec<RepositoryRow>> = names.chain(ids).map(|row| row.cloned()).collect();
+    let found: Option<Vec<RepositoryRow>> =
+        names.chain(ids).map(Option::<&RepositoryRow>::cloned).collect();
     found.map(Some).ok_or_else(|| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message))
 }
 

@@ -39,17 +39,14 @@ pub(super) async fn check(
         let mut faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
         if faults.is_empty() { Fault::None } else { faults.remove(0) }
     };
-    let mut response = match judge(request.headers()) {
-        Some(refused) => refused,
-        None => match answer_of(fault) {
-            Some(broken) => broken,
-            None => {
-                if let Fault::Slow(time) = fault {
-                    tokio::time::sleep(time).await;
-                }
-                next.run(request).await
-            }
-        },
+    let refused = judge(request.headers()).or_else(|| answer_of(fault));
+    let mut response = if let Some(refused) = refused {
+        refused
+    } else {
+        if let Fault::Slow(time) = fault {
+            tokio::time::sleep(time).await;
+        }
+        next.run(request).await
     };
     stamp(response.headers_mut());
     response
