@@ -15,15 +15,19 @@ use crate::commands::Command;
 use crate::output::{Format, Output};
 use crate::session::Session;
 
+/// Heading of what every verb takes, so that its own options stand together.
+const EVERYWHERE: &str = "Options of every verb";
+
 /// The self-hosted platform: push a commit, see it live.
 #[derive(Debug, Parser)]
 #[command(name = "zeitwork", version, max_term_width = 100)]
 struct Cli {
-    /// How results are shown.
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// Whether results are text for people or JSON for programs.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(help_heading = EVERYWHERE)]
     output: Format,
     /// Where the API is [default: `ZEITWORK_API_URL`, else the platform on this host].
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", help_heading = EVERYWHERE)]
     api_url: Option<String>,
     #[command(subcommand)]
     command: Command,

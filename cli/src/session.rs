@@ -58,10 +58,10 @@ impl Session {
     /// The API: as set, else where `zeitwork up` serves it on this host.
     pub fn api(&self) -> Result<Api> {
         let url = self.api_url();
-        let parsed = url::Url::parse(&url).with_context(|| format!("the API's URL {url:?}"))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            bail!("the API's URL {url:?} must begin with http:// or https://");
-        }
+        let parsed = url::Url::parse(&url).ok();
+        let Some(parsed) = parsed.filter(|it| matches!(it.scheme(), "http" | "https")) else {
+            bail!("the API's URL {url:?} must begin with http:// or https://, then a host");
+        };
         if parsed.scheme() == "http" && !is_this_host(&parsed) {
             self.output.step("warning: the key travels unencrypted: use https:// for other hosts");
         }

@@ -27,6 +27,17 @@ fn lists_need_no_verb() {
 }
 
 #[test]
+fn a_list_takes_its_options_without_its_verb() {
+    for arguments in [
+        &["zeitwork", "deployments", "-p", "shop", "-n", "3"][..],
+        &["zeitwork", "deployments", "list", "-p", "shop", "-n", "3"],
+        &["zeitwork", "keys", "--organisation", "acme"],
+    ] {
+        assert!(Cli::try_parse_from(arguments).is_ok(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn what_contradicts_is_refused() {
     for arguments in [
         &["zeitwork", "deploy", "--ref", "main", "--commit", "abc"][..],

@@ -21,6 +21,8 @@ mod tests;
 const PREFIX: &str = "/api/v1";
 /// Items of a page that we ask for: the API's maximum.
 const PAGE: usize = 200;
+/// Longest time for an answer, all attempts together.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// A stream has no end of its own; its silence is watched instead.
 const STREAM_LIMIT: Duration = Duration::from_hours(168);
 
@@ -65,12 +67,9 @@ impl Api {
         answer.accepted().map(Some)
     }
 
-    /// A resource that must be there; `what` names it in the error.
-    pub async fn require(&self, path: &str, what: &str) -> Result<Value> {
-        match self.get(path).await? {
-            Some(found) => Ok(found),
-            None => bail!("there is no {what} (or this key may not see it)"),
-        }
+    /// A resource that must be there.
+    pub async fn require(&self, path: &str) -> Result<Value> {
+        self.get(path).await?.with_context(|| missing(path))
     }
 
     /// Every item of a list, at most `limit`, page by page.
@@ -81,7 +80,7 @@ impl Api {
             let wanted = PAGE.min(limit - items.len()).max(1).to_string();
             let mut query = vec![("limit", wanted.as_str())];
             query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page = self.require(&with_query(path, &query), "such list").await?;
+            let page = self.require(&with_query(path, &query)).await?;
             let found = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
             let empty = found.is_empty();
             items.extend(found);
@@ -119,7 +118,11 @@ impl Api {
     }
 
     async fn wish(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        self.exchange(method, &format!("{PREFIX}{path}"), body).await?.accepted()
+        let answer = self.exchange(method, &format!("{PREFIX}{path}"), body).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            bail!(missing(path));
+        }
+        answer.accepted()
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
@@ -128,8 +131,19 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = self.client.send(request).await.with_context(|| self.unreachable())?;
-        Answer::read(answer).await
+        let answer = async {
+            let answer = self.client.send(request).await.with_context(|| self.unreachable())?;
+            Answer::read(answer).await
+        };
+        // The client tries again by itself; a person shall not sit before a silent terminal.
+        match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+            Ok(answer) => answer,
+            Err(_) => bail!(
+                "{} did not answer within {} s: look at its log, or at what is in between",
+                self.unreachable(),
+                ANSWER_LIMIT.as_secs()
+            ),
+        }
     }
 
     /// Opens a stream after the given position.
@@ -158,6 +172,40 @@ pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     query.extend_pairs(pairs);
     let joint = if path.contains('?') { '&' } else { '?' };
     format!("{path}{joint}{}", query.finish())
+}
+
+/// What a path names that is not there, as people say it.
+fn missing(path: &str) -> String {
+    const NOUNS: [(&str, &str); 9] = [
+        ("projects", "project"),
+        ("environments", "environment"),
+        ("deployments", "deployment"),
+        ("builds", "build"),
+        ("instances", "instance"),
+        ("nodes", "node"),
+        ("organisations", "organisation"),
+        ("api-keys", "key"),
+        ("variables", "variable"),
+    ];
+    let path = path.split('?').next().unwrap_or_default();
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let named = parts.chunks_exact(2).filter_map(|pair| {
+        let (_, noun) = NOUNS.iter().find(|(plural, _)| *plural == pair[0])?;
+        Some(format!("{noun} {}", decoded(pair[1])))
+    });
+    let named: Vec<String> = named.collect();
+    if named.is_empty() {
+        return format!("there is nothing at {path} (or this key may not see it)");
+    }
+    format!("there is no {} (or this key may not see it)", named.join(" with "))
+}
+
+/// What [`segment`] was given.
+fn decoded(segment: &str) -> String {
+    let pair = format!("x={}", segment.replace('+', "%2B"));
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map_or_else(|| segment.to_owned(), |(_, text)| text.into_owned())
 }
 
 /// One segment of a path, so that no name can lead to another resource.

@@ -2,17 +2,31 @@
 
 use serde_json::Value;
 
+/// What to do where the API does not know who asks.
+const UNKNOWN_KEY: &str = "the API does not know this key, or it was revoked: set \
+                           ZEITWORK_API_KEY or ZEITWORK_API_KEY_FILE to another";
+
 /// What is wrong, each field that is wrong, and the request's id.
 pub fn sentence(status: u16, body: &Value, header_id: Option<&str>) -> String {
     let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
-    let mut sentence = text("detail")
-        .or_else(|| text("title"))
-        .map_or_else(|| format!("the API answered {status}"), str::to_owned);
-    for error in body.get("errors").and_then(Value::as_array).into_iter().flatten() {
+    let errors = body.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut sentence = match text("code") {
+        Some("unauthenticated") => UNKNOWN_KEY.to_owned(),
+        // The errors are the whole sentence.
+        Some("validation_failed") if !errors.is_empty() => String::new(),
+        _ => text("detail")
+            .or_else(|| text("title"))
+            .map_or_else(|| format!("the API answered {status}"), str::to_owned),
+    };
+    for error in errors {
         let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
         let field = part("pointer").trim_start_matches('/').replace('/', ".");
-        let joint = if sentence.ends_with(['.', '!', '?']) { "" } else { ":" };
-        sentence.push_str(&format!("{joint} {field} {}", part("detail")));
+        let joint = match sentence.chars().last() {
+            None => "",
+            Some('.' | '!' | '?') => " ",
+            Some(_) => ": ",
+        };
+        sentence.push_str(&format!("{joint}{field} {}", part("detail")));
         if !sentence.ends_with('.') {
             sentence.push('.');
         }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::problem::sentence;
 use super::sse::{Event, Parser};
-use super::{segment, with_query};
+use super::{missing, segment, with_query};
 
 fn event(id: &str, name: &str, data: &str) -> Event {
     Event { id: Some(id.to_owned()), name: name.to_owned(), data: data.to_owned() }
@@ -19,6 +19,40 @@ fn a_problem_is_a_sentence_with_its_code_and_request() {
     assert_eq!(
         sentence(422, &body, None),
         "The input is not valid. source.url must begin with https://. (422 invalid, request req_1)"
+    );
+}
+
+#[test]
+fn a_wish_that_is_not_valid_is_answered_with_what_is_wrong_alone() {
+    let error = |pointer, detail| json!({"pointer": pointer, "detail": detail});
+    let errors = [error("/name", "is taken."), error("/source/url", "is empty")];
+    let body =
+        json!({"code": "validation_failed", "detail": "Mend what errors names.", "errors": errors});
+    assert_eq!(
+        sentence(422, &body, None),
+        "name is taken. source.url is empty. (422 validation_failed)"
+    );
+}
+
+#[test]
+fn a_key_that_is_unknown_is_answered_with_how_to_give_another() {
+    let body = json!({"code": "unauthenticated", "detail": "Send Authorization: Bearer …"});
+    assert!(sentence(401, &body, None).contains("ZEITWORK_API_KEY_FILE"));
+}
+
+#[test]
+fn what_is_missing_is_named_as_it_was_given() {
+    assert_eq!(
+        missing("/projects/shop/environments/stag%20ing/scale?x=y"),
+        "there is no project shop with environment stag ing (or this key may not see it)"
+    );
+    assert_eq!(
+        missing("/deployments/dep_1/cancel"),
+        "there is no deployment dep_1 (or this key may not see it)"
+    );
+    assert_eq!(
+        missing("/nodes?limit=1"),
+        "there is nothing at /nodes (or this key may not see it)"
     );
 }
 

@@ -33,7 +33,7 @@ impl Deploy {
             (None, Some(reference)) => wish["ref"] = json!(reference),
             (None, None) => {
                 let path = self.target.path(&api).await?;
-                let environment = api.require(&path, "such environment").await?;
+                let environment = api.require(&path).await?;
                 wish["ref"] = json!(branch_of(&environment));
             }
         }

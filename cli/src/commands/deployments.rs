@@ -47,13 +47,12 @@ pub struct List {
 }
 
 /// Runs the verb; without one, lists.
-pub async fn run(verb: Option<Verb>, session: &Session) -> Result<()> {
-    let nothing = List { project: None, environment: None, status: None, limit: LISTED };
-    match verb.unwrap_or(Verb::List(nothing)) {
+pub async fn run(verb: Option<Verb>, list: List, session: &Session) -> Result<()> {
+    match verb.unwrap_or(Verb::List(list)) {
         Verb::List(list) => list.run(session).await,
         Verb::Show { deployment } => {
             let path = format!("/deployments/{}", segment(&deployment));
-            let found = session.api()?.require(&path, &format!("deployment {deployment}")).await?;
+            let found = session.api()?.require(&path).await?;
             session.output.either(&found, |output| show(output, &found))
         }
         Verb::Cancel { deployment } => {
@@ -112,7 +111,11 @@ fn show(output: &Output, deployment: &Value) {
         ("live", "/live_at"),
         ("finished", "/finished_at"),
     ] {
-        let value = text(deployment, pointer);
+        let value = match text(deployment, pointer) {
+            value if value.is_empty() => value,
+            _ if pointer.ends_with("_at") => moment(deployment, pointer),
+            value => value,
+        };
         if !value.is_empty() {
             output.line(&format!("{name:<12} {value}"));
         }

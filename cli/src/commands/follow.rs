@@ -40,7 +40,9 @@ impl Waiting {
         if !self.follow {
             return output.either(&deployment, |output| output.line(&summary(&deployment)));
         }
-        let settled = follow(api, output, &text(&deployment, "/id")).await?;
+        // What was live before was built for an earlier wish.
+        let was_built = !text(&deployment, "/live_at").is_empty();
+        let settled = follow(api, output, &text(&deployment, "/id"), was_built).await?;
         output.either(&settled, |output| output.line(&summary(&settled)))?;
         let status = text(&settled, "/status");
         if status == "live" {
@@ -71,9 +73,8 @@ fn reason(deployment: &Value) -> String {
 ///
 /// Phases are said in their order, however quickly they pass: what comes after the build is held
 /// back until the build's lines have ended.
-async fn follow(api: &Api, output: &Output, id: &str) -> Result<Value> {
+async fn follow(api: &Api, output: &Output, id: &str, mut was_built: bool) -> Result<Value> {
     let mut narrator = Narrator { api, output, id, said: String::new() };
-    let mut was_built = false;
     loop {
         let deployment = narrator.look().await?;
         if !was_built && let Some(build) = narrator.build_of(&deployment).await? {

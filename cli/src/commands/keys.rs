@@ -42,9 +42,9 @@ pub struct Place {
 }
 
 /// Runs the verb; without one, lists.
-pub async fn run(verb: Option<Verb>, session: &Session) -> Result<()> {
+pub async fn run(verb: Option<Verb>, place: Place, session: &Session) -> Result<()> {
     let api = session.api()?;
-    match verb.unwrap_or(Verb::List(Place { organisation: None })) {
+    match verb.unwrap_or(Verb::List(place)) {
         Verb::List(place) => list(session, &api, &place).await,
         Verb::Create { name, scope, place } => {
             let body = json!({"name": name, "scope": scope});

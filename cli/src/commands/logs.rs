@@ -87,7 +87,7 @@ pub fn shown(line: &Value, with_origin: bool) -> String {
     if !with_origin {
         return said.to_owned();
     }
-    let at = text(line, "/at");
+    let at = milliseconds(&text(line, "/at"));
     // The end of an id differs between instances of one moment; its beginning is the time.
     let instance = text(line, "/instance");
     let short = instance.get(instance.len().saturating_sub(6)..).unwrap_or_default();
@@ -97,4 +97,15 @@ pub fn shown(line: &Value, with_origin: bool) -> String {
         _ => "|",
     };
     format!("{at} {short} {mark} {said}").trim_start().to_owned()
+}
+
+/// A moment with as many digits as every other, so that lines stand below each other.
+fn milliseconds(at: &str) -> String {
+    const DIGITS: usize = 3;
+    let (seconds, fraction) = at.trim_end_matches('Z').split_once('.').unwrap_or_default();
+    if seconds.is_empty() {
+        return at.to_owned();
+    }
+    let fraction: String = fraction.chars().chain("000".chars()).take(DIGITS).collect();
+    format!("{seconds}.{fraction}Z")
 }

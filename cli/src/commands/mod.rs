@@ -43,9 +43,12 @@ pub enum Command {
     /// Deploy a branch, a tag or a commit.
     Deploy(deploy::Deploy),
     /// List, show and cancel deployments.
+    #[command(args_conflicts_with_subcommands = true)]
     Deployments {
         #[command(subcommand)]
         verb: Option<deployments::Verb>,
+        #[command(flatten)]
+        list: deployments::List,
     },
     /// Show what an environment, a deployment or a build wrote.
     Logs(logs::Logs),
@@ -70,9 +73,12 @@ pub enum Command {
         verb: Option<nodes::Verb>,
     },
     /// List, make and revoke API keys.
+    #[command(args_conflicts_with_subcommands = true)]
     Keys {
         #[command(subcommand)]
         verb: Option<keys::Verb>,
+        #[command(flatten)]
+        list: keys::Place,
     },
     /// The platform's owner.
     Owner {
@@ -99,7 +105,7 @@ pub async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Status => status::run(session).await,
         Command::Projects { verb } => projects::run(verb, session).await,
         Command::Deploy(deploy) => deploy.run(session).await,
-        Command::Deployments { verb } => deployments::run(verb, session).await,
+        Command::Deployments { verb, list } => deployments::run(verb, list, session).await,
         Command::Logs(logs) => logs.run(session).await,
         Command::Rollback(rollback) => rollback.run(session).await,
         Command::Redeploy(redeploy) => redeploy.run(session).await,
@@ -108,7 +114,7 @@ pub async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Resume(target) => pause::resume(&target, session).await,
         Command::Env { verb } => env::run(verb, session).await,
         Command::Nodes { verb } => nodes::run(verb, session).await,
-        Command::Keys { verb } => keys::run(verb, session).await,
+        Command::Keys { verb, list } => keys::run(verb, list, session).await,
         Command::Owner { verb } => owner::run(&verb, session).await,
         Command::Completions(completions) => completions.run(session),
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, segment};
 use crate::output::{Output, Rows};
-use crate::session::{Session, project_path, text, text_or_dash};
+use crate::session::{Session, moment, project_path, text, text_or_dash};
 
 /// What to do with projects.
 #[derive(Debug, Subcommand)]
@@ -131,7 +131,7 @@ fn environments(project: &Value) -> impl Iterator<Item = &Value> {
 async fn show(named: Option<&str>, session: &Session) -> Result<()> {
     let api = session.api()?;
     let path = project_path(&api, named).await?;
-    let project = api.require(&path, "such project").await?;
+    let project = api.require(&path).await?;
     let all = api.list(&format!("{path}/environments"), usize::MAX).await?;
     let whole = json!({"project": project, "environments": all});
     session.output.either(&whole, |output| {
@@ -158,7 +158,7 @@ fn describe(output: &Output, project: &Value) {
         ("id", text(project, "/id")),
         ("source", source(project)),
         ("problem", text(project, "/source/reason/text")),
-        ("created", text(project, "/created_at")),
+        ("created", moment(project, "/created_at")),
     ] {
         if !value.is_empty() {
             output.line(&format!("{name:<8} {value}"));
@@ -183,7 +183,7 @@ async fn confirm(api: &Api, path: &str, named: &str) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("add --yes to delete {named} with all its environments");
     }
-    let slug = text(&api.require(path, &format!("project {named}")).await?, "/slug");
+    let slug = text(&api.require(path).await?, "/slug");
     let mut stderr = std::io::stderr();
     write!(stderr, "Type {slug} to delete it with all its environments: ")?;
     stderr.flush()?;

@@ -15,10 +15,10 @@ pub use self::table::Rows;
 /// How results are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
-    /// Lines and tables for people.
+    // Lines and tables for people. A doc comment would be help that doubles every verb's page.
     #[default]
     Text,
-    /// One JSON document; for streams one a line.
+    // One JSON document; for streams one a line.
     Json,
 }
 
