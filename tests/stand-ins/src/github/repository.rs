@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::working_copy::WorkingCopy;
-use super::{Error, Shared, git};
+use super::{Error, Event, Shared, git, shape};
 use crate::world_clock;
 
 /// A repository on the stand-in; its working copy goes with it.
@@ -103,6 +103,39 @@ impl Repository {
     /// When the push is refused.
     pub async fn delete_branch(&self, branch: &str) -> Result<(), Error> {
         self.copy.git(&["push", "--quiet", "--delete", "origin", branch]).await.map(drop)
+    }
+
+    /// Gives the repository another name, or another owner with it; the App is told. The old name
+    /// leads nowhere: GitHub's own redirects are not played.
+    ///
+    /// # Errors
+    /// When the name is no `owner/name`, the world cannot be saved, or git says no.
+    pub async fn rename(&mut self, full_name: &str) -> Result<(), Error> {
+        let wrong = || Error::Repository(full_name.to_owned());
+        let (owner, name) = full_name.split_once('/').ok_or_else(wrong)?;
+        let event = {
+            let mut world = self.shared.world();
+            let moves = world.move_repository(self.id, owner, name)?;
+            let row = world.repositories.iter().find(|row| row.id == self.id).ok_or_else(wrong)?;
+            let account = world.account(owner).ok_or_else(wrong)?;
+            self.installation = account.installation;
+            let payload = serde_json::json!({
+                "action": if moves { "transferred" } else { "renamed" },
+                "repository": shape::repository(&self.shared, row, account),
+                "installation": {"id": account.installation},
+                "sender": shape::user(&self.shared, shape::PUSHER, shape::PUSHER_ID, "User"),
+            });
+            Event::new("repository", payload)?
+        };
+        self.clone_url = self.clone_url.replace(&self.full_name, full_name);
+        full_name.clone_into(&mut self.full_name);
+        let url = self.copy.git(&["remote", "get-url", "origin"]).await?;
+        let (base, _) = url.trim().rsplit_once('/').ok_or_else(wrong)?;
+        let (base, _) = base.rsplit_once('/').ok_or_else(wrong)?;
+        let url = format!("{base}/{full_name}.git");
+        self.copy.git(&["remote", "set-url", "origin", &url]).await?;
+        self.shared.emit(event);
+        Ok(())
     }
 
     /// Takes the repository out of the installation, or in again.

@@ -144,15 +144,7 @@ impl World {
         private: bool,
         now: i64,
     ) -> io::Result<RepositoryRow> {
-        if self.account(owner).is_none() {
-            let n = self.accounts.len() as u64;
-            self.accounts.push(Account {
-                login: owner.to_owned(),
-                id: FIRST_ACCOUNT + n,
-                installation: FIRST_INSTALLATION + n,
-                suspended_at: None,
-            });
-        }
+        self.ensure_account(owner);
         let row = RepositoryRow {
             id: FIRST_REPOSITORY + self.repositories.len() as u64,
             owner: owner.to_owned(),
@@ -166,6 +158,32 @@ impl World {
         self.repositories.push(row.clone());
         self.save()?;
         Ok(row)
+    }
+
+    /// Gives a repository another name and owner, whose account is made if it is new; whether the
+    /// owner is another.
+    pub(crate) fn move_repository(&mut self, id: u64, owner: &str, name: &str) -> io::Result<bool> {
+        self.ensure_account(owner);
+        let mut moves = false;
+        for row in self.repositories.iter_mut().filter(|row| row.id == id) {
+            moves = row.owner != owner;
+            (row.owner, row.name) = (owner.to_owned(), name.to_owned());
+        }
+        self.save()?;
+        Ok(moves)
+    }
+
+    fn ensure_account(&mut self, login: &str) {
+        if self.account(login).is_some() {
+            return;
+        }
+        let n = self.accounts.len() as u64;
+        self.accounts.push(Account {
+            login: login.to_owned(),
+            id: FIRST_ACCOUNT + n,
+            installation: FIRST_INSTALLATION + n,
+            suspended_at: None,
+        });
     }
 
     /// The token, if it is one that still lives.
