@@ -16,6 +16,10 @@ use crate::{Error, Result};
 /// A transaction of the pool; derefs to a connection.
 pub type Transaction = sqlx::Transaction<'static, Postgres>;
 
+/// A process that stands still in the middle of a transaction holds its locks against all others
+/// no longer than this: its work is rolled back, and it finds the connection gone.
+const IDLE_IN_TRANSACTION: &str = "5s";
+
 /// How large the pool is and how long it waits.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
@@ -56,7 +60,10 @@ impl Database {
         let options = PgConnectOptions::from_str(url.expose_secret())
             .map_err(|_| Error::Schema("ZEITWORK_DATABASE_URL is no postgres:// address".into()))?
             .application_name(program)
-            .options([("statement_timeout", settings.statement.as_millis().to_string())])
+            .options([
+                ("statement_timeout", settings.statement.as_millis().to_string()),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION.to_owned()),
+            ])
             .log_statements(LevelFilter::Trace)
             .log_slow_statements(LevelFilter::Warn, settings.slow);
         let pool = PgPoolOptions::new()

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 use zeitwork_postgres::{Binaries, Durability, Options, Server};
 
@@ -97,6 +98,17 @@ pub async fn execute(database: &Database, statements: &str) {
     let mut connection = database.acquire().await.expect("the test database answers");
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
         .execute(&mut *connection)
+        .await
+        .unwrap_or_else(|error| panic!("{statements}: {error}"));
+}
+
+/// Runs statements on a connection of the test's own, in a transaction that it holds, say.
+///
+/// # Panics
+/// Where one fails.
+pub async fn execute_in(connection: &mut PgConnection, statements: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
+        .execute(connection)
         .await
         .unwrap_or_else(|error| panic!("{statements}: {error}"));
 }

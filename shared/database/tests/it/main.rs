@@ -5,3 +5,4 @@ mod feed;
 mod migrations;
 mod node_channel;
 mod owner;
+mod standing_still;
