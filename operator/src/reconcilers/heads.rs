@@ -12,14 +12,14 @@ use zeitwork_model::id::ProjectId;
 use zeitwork_planning::branches::follows;
 use zeitwork_planning::webhooks::{self as plan, Decision, Seen};
 use zeitwork_runtime::lifecycle::chain;
-use zeitwork_runtime::{PassReport, Reconciler};
+use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
 use super::sources::note_refusal;
-use super::webhooks::{Origin, apply, snapshot};
+use super::webhooks::{Origin, apply, follows_many, snapshot};
 use crate::git_refs::{Question, References};
 use crate::github::{Commit, Github};
 use crate::waits::Waits;
-use crate::{Error, World};
+use crate::{Error, World, commit as commit_to};
 
 #[cfg(test)]
 mod tests;
@@ -90,37 +90,63 @@ impl Heads {
         };
         let url = github.clone_url(&project.repository);
         let question = Question { url: &url, authorization: Some(&authorization), is_ours: true };
-        let references = self.world.outside.refs.list(question).await;
+        let references = self.world.outside.refs.list(question);
+        let references = effect(step!("heads.list"), references).await;
         let references = references.map_err(|error| Error::Unfit(error.reason().text))?;
         let mut wishes = 0;
-        for follower in &followers {
-            for (branch, head) in followed(follower, &references) {
-                let commit =
-                    Commit { sha: head.to_owned(), message: String::new(), author: String::new() };
-                let found = github.commit(installation, &project.repository, head);
-                wishes += u64::from(self.show(follower, branch, commit, found).await?);
-            }
-            if follower.head_commit.is_none() {
-                self.begin(follower, &references).await?;
-            }
+        for follower in followers {
+            wishes += self.look_at(github, (installation, project), follower, &references).await?;
         }
         Ok(wishes)
     }
 
-    /// Shows a head to an environment, as it was when the branches were asked for; whether that
-    /// made a wish.
+    /// One environment; how many wishes were made.
+    async fn look_at(
+        &self,
+        github: &Github,
+        (installation, project): (i64, &GithubProject),
+        mut follower: Follower,
+        references: &References,
+    ) -> Result<u64, Error> {
+        let mut wishes = 0;
+        let branches = followed(&follower, references);
+        for (branch, head) in &branches {
+            let commit =
+                Commit { sha: (*head).to_owned(), message: String::new(), author: String::new() };
+            let found = github.commit(installation, &project.repository, head);
+            if let Some(now) = self.show(&follower, branch, commit, found).await? {
+                follower = now;
+                wishes += 1;
+            }
+        }
+        if !is_begun(&follower) {
+            self.begin(&follower, &branches).await?;
+        }
+        if follows_many(&follower) {
+            let present: Vec<String> =
+                branches.iter().map(|(branch, _)| (*branch).to_owned()).collect();
+            let mut connection = self.world.database.acquire().await?;
+            let forget = views::forget_branches(&mut connection, follower.id, &present);
+            effect(step!("heads.forget"), forget).await?;
+        }
+        Ok(wishes)
+    }
+
+    /// Shows a head to an environment, as it was when the branches were asked for. If that made
+    /// a wish: the environment as it is now.
     async fn show(
         &self,
         follower: &Follower,
         branch: &str,
         mut commit: Commit,
         found: impl Future<Output = Result<Option<Commit>, crate::github::GithubError>>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Follower>, Error> {
         let (organisation, id) = (follower.organisation_id, follower.id);
         let mut transaction = self.world.database.begin().await?;
         let shown = snapshot(&mut transaction, follower, branch).await?;
-        if shown.commit.is_none() || shown.commit.as_deref() == Some(&commit.sha) {
-            return Ok(false);
+        let is_first_look = shown.commit.is_none() && !is_begun(follower);
+        if is_first_look || shown.commit.as_deref() == Some(&commit.sha) {
+            return Ok(None);
         }
         transaction.rollback().await.map_err(zeitwork_database::Error::from)?;
         if let Ok(Some(known)) = found.await {
@@ -130,7 +156,7 @@ impl Heads {
         let now = views::lock(&mut transaction, organisation, id).await?;
         let is_unresolved = views::is_unresolved(&mut transaction, organisation, id).await?;
         if now.as_ref() != Some(follower) || is_unresolved {
-            return Ok(false);
+            return Ok(None);
         }
         let shown = snapshot(&mut transaction, follower, branch).await?;
         let wished = views::wished(&mut transaction, organisation, id, &commit.sha).await?;
@@ -138,29 +164,39 @@ impl Heads {
         let decision: Decision<'_> = plan::show(shown.known(), head);
         let origin = Origin { branch, delivery: None, request: None };
         let made = apply(&mut transaction, follower, decision, &commit, origin).await?;
-        transaction.commit().await.map_err(zeitwork_database::Error::from)?;
-        Ok(made)
+        let now = views::lock(&mut transaction, organisation, id).await?;
+        commit_to(step!("heads.show"), transaction).await?;
+        Ok(now.filter(|_| made))
     }
 
     /// Remembers what is there, so that the next look tells what is new.
-    async fn begin(&self, follower: &Follower, references: &References) -> Result<(), Error> {
-        let head = followed(follower, references).next().map(|(_, head)| head);
-        let head = head.unwrap_or_default();
+    async fn begin(&self, follower: &Follower, branches: &[(&str, &str)]) -> Result<(), Error> {
         let (organisation, id) = (follower.organisation_id, follower.id);
-        let mut connection = self.world.database.acquire().await?;
-        views::begin(&mut connection, organisation, id, head).await?;
-        Ok(())
+        let mut transaction = self.world.database.begin().await?;
+        if follows_many(follower) {
+            views::begin_pattern(&mut transaction, follower, branches).await?;
+        } else {
+            let head = branches.first().map(|(_, head)| *head).unwrap_or_default();
+            views::begin(&mut transaction, organisation, id, head).await?;
+        }
+        commit_to(step!("heads.begin"), transaction).await
+    }
+}
+
+/// Whether what the environment does not know is new.
+fn is_begun(follower: &Follower) -> bool {
+    if follows_many(follower) {
+        follower.seen_pattern == follower.branch
+    } else {
+        follower.head_commit.is_some()
     }
 }
 
 /// The branches that an environment follows, with their heads.
-fn followed<'a>(
-    follower: &'a Follower,
-    references: &'a References,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn followed<'a>(follower: &Follower, references: &'a References) -> Vec<(&'a str, &'a str)> {
     let default = references.default_branch().unwrap_or_default();
     let pattern = follower.branch.as_deref();
-    references.branches().filter(move |(branch, _)| follows(pattern, branch, default))
+    references.branches().filter(|(branch, _)| follows(pattern, branch, default)).collect()
 }
 
 impl Reconciler for Heads {

@@ -4,15 +4,16 @@
 //! delivery is never half done; the number of the attempt fences off who was too slow.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use zeitwork_database::webhook_queue::{self as queue, Claimed};
+use zeitwork_model::id::DeliveryId;
 use zeitwork_model::reason::Reason;
 use zeitwork_model::webhook::DeliveryStatus;
 use zeitwork_runtime::lifecycle::chain;
-use zeitwork_runtime::{Backoff, PassReport, Reconciler};
+use zeitwork_runtime::{Backoff, PassReport, Reconciler, effect, step};
 
 use crate::{Error, World};
 
@@ -23,16 +24,18 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-pub(super) use decide::{Origin, apply, snapshot};
+pub(super) use decide::{Origin, apply, follows_many, snapshot};
 
 /// Deliveries claimed at once.
 const BATCH: i64 = 20;
 /// Repositories worked on at once.
 const AT_ONCE: usize = 4;
-/// One delivery; well within the lease of its claim.
+/// One delivery; its claim is renewed meanwhile.
 const LIMIT: Duration = Duration::from_secs(30);
 /// After so many attempts it is for a person to say "again"; the sweep goes on meanwhile.
 const ATTEMPTS: i32 = 8;
+/// So many times what changed meanwhile is looked at again at once.
+const RACES: i32 = 3;
 /// The ceiling of the first wait, which doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
@@ -90,8 +93,10 @@ impl Reconciler for Webhooks {
 
     async fn pass(&mut self) -> Result<PassReport, Error> {
         let mut connection = self.world.database.acquire().await?;
-        let claimed = queue::claim(&mut connection, BATCH).await?;
+        let claim = queue::claim(&mut connection, BATCH);
+        let claimed = effect(step!("webhooks.claim"), claim).await?;
         drop(connection);
+        let held = Held::new(&claimed);
         let mut report = PassReport::default();
         // In their order within a repository, side by side otherwise.
         let mut groups: BTreeMap<Option<i64>, Vec<Claimed>> = BTreeMap::new();
@@ -99,17 +104,19 @@ impl Reconciler for Webhooks {
             groups.entry(delivery.repository_id).or_default().push(delivery);
         }
         let works: Vec<_> =
-            groups.into_values().map(|group| take_group(&self.world, group)).collect();
-        let mut finished = futures::stream::iter(works).buffer_unordered(AT_ONCE);
-        while let Some(outcomes) = finished.next().await {
-            for outcome in outcomes {
-                report.seen += 1;
-                match outcome {
-                    Ok(()) => report.changed += 1,
-                    Err(reason) => {
-                        report.failed += 1;
-                        report.reasons.push(reason);
-                    }
+            groups.into_values().map(|group| take_group(&self.world, group, &held)).collect();
+        let work = futures::stream::iter(works).buffer_unordered(AT_ONCE).concat();
+        let outcomes = tokio::select! {
+            outcomes = work => outcomes,
+            error = held.renew(&self.world) => return Err(error),
+        };
+        for outcome in outcomes {
+            report.seen += 1;
+            match outcome {
+                Ok(()) => report.changed += 1,
+                Err(reason) => {
+                    report.failed += 1;
+                    report.reasons.push(reason);
                 }
             }
         }
@@ -118,22 +125,55 @@ impl Reconciler for Webhooks {
     }
 }
 
-async fn take_group(world: &World, group: Vec<Claimed>) -> Vec<Result<(), String>> {
+/// The claims of a pass that have no end yet.
+#[derive(Debug)]
+struct Held(Mutex<BTreeMap<DeliveryId, i32>>);
+
+impl Held {
+    fn new(claimed: &[Claimed]) -> Self {
+        Self(Mutex::new(claimed.iter().map(|it| (it.id, it.attempt)).collect()))
+    }
+
+    fn release(&self, id: DeliveryId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Keeps the claims alive; returns only where that does not work: they will be lost.
+    async fn renew(&self, world: &World) -> Error {
+        loop {
+            tokio::time::sleep(queue::RENEW_EVERY).await;
+            let claims: Vec<_> = {
+                let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                held.iter().map(|(id, attempt)| (*id, *attempt)).collect()
+            };
+            let renewed = async {
+                let mut connection = world.database.acquire().await?;
+                effect(step!("webhooks.renew"), queue::renew(&mut connection, &claims)).await
+            };
+            if let Err(error) = renewed.await {
+                return error.into();
+            }
+        }
+    }
+}
+
+async fn take_group(world: &World, group: Vec<Claimed>, held: &Held) -> Vec<Result<(), String>> {
     let mut outcomes = Vec::new();
     for delivery in group {
-        outcomes.push(take(world, &delivery).await);
+        outcomes.push(take(world, &delivery, held).await);
     }
     outcomes
 }
 
 /// One delivery; the error says why it is still pending, or lost to another claim.
-async fn take(world: &World, claimed: &Claimed) -> Result<(), String> {
+async fn take(world: &World, claimed: &Claimed, held: &Held) -> Result<(), String> {
     let outcome = if let Ok(outcome) = tokio::time::timeout(LIMIT, work(world, claimed)).await {
         outcome
     } else {
         let reason = Reason::new("took_too_long", "It took too long; it is tried again.");
         Err(Unended::Later(reason, None))
     };
+    held.release(claimed.id);
     let (reason, asked) = match outcome {
         Ok(()) => return Ok(()),
         Err(Unended::Later(reason, asked)) => (reason, asked),
@@ -160,7 +200,8 @@ async fn put_off(
 ) -> Result<(), Error> {
     let mut connection = world.database.acquire().await?;
     if claimed.attempt >= ATTEMPTS {
-        queue::finish(&mut connection, claimed, DeliveryStatus::Dead, Some(reason)).await?;
+        let end = queue::finish(&mut connection, claimed, DeliveryStatus::Dead, Some(reason));
+        effect(step!("webhooks.bury"), end).await?;
         return Ok(());
     }
     let doublings = u32::try_from(claimed.attempt - 1).unwrap_or(0);
@@ -168,11 +209,13 @@ async fn put_off(
     // Between half and the whole of the ceiling.
     let delay = ceiling / 2 + Backoff::new(ceiling / 2, ceiling).next_delay();
     let delay = match asked {
-        Some(Duration::ZERO) => delay.min(Duration::from_millis(50)),
+        // A race is over at once; what goes on changing is left alone for a while.
+        Some(Duration::ZERO) if claimed.attempt <= RACES => delay.min(Duration::from_millis(50)),
         Some(asked) => delay.max(asked),
         None => delay,
     };
-    queue::postpone(&mut connection, claimed, delay, reason).await?;
+    let postpone = queue::postpone(&mut connection, claimed, delay, reason);
+    effect(step!("webhooks.postpone"), postpone).await?;
     Ok(())
 }
 
@@ -206,6 +249,7 @@ fn unreadable(error: &serde_json::Error) -> End {
 /// Ends a delivery that changes nothing else.
 async fn finish(world: &World, claimed: &Claimed, end: End) -> Result<(), Unended> {
     let mut connection = world.database.acquire().await?;
-    queue::finish(&mut connection, claimed, end.status, end.reason.as_ref()).await?;
+    let finish = queue::finish(&mut connection, claimed, end.status, end.reason.as_ref());
+    effect(step!("webhooks.finish"), finish).await?;
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(in crate::reconcilers) async fn snapshot(
     branch: &str,
 ) -> Result<Shown, Error> {
     let (organisation, id) = (follower.organisation_id, follower.id);
-    let commit = if follower.branch.as_deref().is_some_and(is_pattern) {
+    let commit = if follows_many(follower) {
         heads::of_branch(connection, organisation, id, branch).await?
     } else {
         follower.head_commit.clone()
@@ -79,13 +79,33 @@ pub(in crate::reconcilers) async fn apply(
                 request_id: origin.request,
             };
             wishes::record(connection, &wish).await?;
-            heads::remember(connection, organisation, id, sha).await?;
+            remember(connection, follower, origin.branch, sha).await?;
             Ok(true)
         }
         Decision::Remember(sha) => {
-            heads::remember(connection, organisation, id, sha).await?;
+            remember(connection, follower, origin.branch, sha).await?;
             Ok(false)
         }
         Decision::Ask | Decision::Known | Decision::Gone => Ok(false),
     }
+}
+
+/// Whether the environment follows a pattern.
+pub(in crate::reconcilers) fn follows_many(follower: &Follower) -> bool {
+    follower.branch.as_deref().is_some_and(is_pattern)
+}
+
+async fn remember(
+    connection: &mut PgConnection,
+    follower: &Follower,
+    branch: &str,
+    commit: &str,
+) -> Result<(), Error> {
+    let (organisation, id) = (follower.organisation_id, follower.id);
+    if follows_many(follower) {
+        heads::remember_branch(connection, organisation, id, branch, commit).await?;
+    } else {
+        heads::remember(connection, organisation, id, commit).await?;
+    }
+    Ok(())
 }

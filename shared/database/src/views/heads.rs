@@ -16,8 +16,10 @@ pub struct Follower {
     pub name: String,
     /// Name or pattern; none: the default branch.
     pub branch: Option<String>,
-    /// Newest commit that it was shown.
+    /// Newest commit that it was shown, where it follows one branch.
     pub head_commit: Option<String>,
+    /// The pattern whose branches were all looked at once.
+    pub seen_pattern: Option<String>,
     /// Of its newest wish.
     pub generation: i64,
 }
@@ -34,7 +36,7 @@ pub async fn followers(
     let rows = sqlx::query_as!(
         Follower,
         r#"select id as "id: EnvironmentId", organisation_id as "organisation_id: OrganisationId",
-            name, branch, head_commit, generation
+            name, branch, head_commit, seen_pattern, generation
         from environments
         where organisation_id = $1 and project_id = $2 and deleted_at is null
         order by id
@@ -59,7 +61,7 @@ pub async fn lock(
     let row = sqlx::query_as!(
         Follower,
         r#"select id as "id: EnvironmentId", organisation_id as "organisation_id: OrganisationId",
-            name, branch, head_commit, generation
+            name, branch, head_commit, seen_pattern, generation
         from environments
         where organisation_id = $1 and id = $2 and deleted_at is null
         for update"#,
@@ -71,7 +73,7 @@ pub async fn lock(
     Ok(row)
 }
 
-/// The newest commit of one branch that a push made a wish for.
+/// What an environment that follows a pattern was shown of one branch.
 ///
 /// # Errors
 /// Those of every statement.
@@ -82,18 +84,102 @@ pub async fn of_branch(
     branch: &str,
 ) -> Result<Option<String>> {
     let commit = sqlx::query_scalar!(
-        "select commit_sha from deployments
-        where organisation_id = $1 and environment_id = $2 and trigger = 'push'
-            and reference = $3
-        order by id desc
-        limit 1",
+        "select head_commit from seen_branches
+        where organisation_id = $1 and environment_id = $2 and branch = $3",
         organisation as OrganisationId,
         environment as EnvironmentId,
         branch
     )
     .fetch_optional(connection)
     .await?;
-    Ok(commit.flatten())
+    Ok(commit)
+}
+
+/// Remembers what an environment that follows a pattern was shown of one branch.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn remember_branch(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    environment: EnvironmentId,
+    branch: &str,
+    commit: &str,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into seen_branches (organisation_id, environment_id, branch, head_commit)
+        values ($1, $2, $3, $4)
+        on conflict (environment_id, branch)
+        do update set head_commit = excluded.head_commit, seen_at = now()",
+        organisation as OrganisationId,
+        environment as EnvironmentId,
+        branch,
+        commit
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Remembers the branches that were there when a pattern was first looked at, but those that a
+/// push has shown since, and that all were looked at. Nothing where the pattern is another now.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn begin_pattern(
+    connection: &mut PgConnection,
+    follower: &Follower,
+    branches: &[(&str, &str)],
+) -> Result<()> {
+    let done = sqlx::query!(
+        "update environments set seen_pattern = branch
+        where organisation_id = $1 and id = $2 and branch = $3 and deleted_at is null",
+        follower.organisation_id as OrganisationId,
+        follower.id as EnvironmentId,
+        follower.branch
+    )
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    let (names, commits): (Vec<String>, Vec<String>) =
+        branches.iter().map(|(name, head)| ((*name).to_owned(), (*head).to_owned())).unzip();
+    sqlx::query!(
+        "insert into seen_branches (organisation_id, environment_id, branch, head_commit)
+        select $1, $2, b.name, b.head
+        from unnest($3::text[], $4::text[]) b (name, head)
+        on conflict (environment_id, branch) do nothing",
+        follower.organisation_id as OrganisationId,
+        follower.id as EnvironmentId,
+        &names,
+        &commits
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets branches that are gone, but those shown within the last minutes: the list may be
+/// older than they are.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn forget_branches(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    present: &[String],
+) -> Result<()> {
+    sqlx::query!(
+        "delete from seen_branches
+        where environment_id = $1 and branch <> all($2)
+            and seen_at < now() - interval '10 minutes'",
+        environment as EnvironmentId,
+        present
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Generation of the newest wish for a commit.
@@ -199,7 +285,8 @@ pub async fn unseen(connection: &mut PgConnection) -> Result<Vec<ProjectId>> {
         where p.source_kind = 'github' and p.deleted_at is null
             and p.repository_id is not null and p.installation_id is not null
             and p.source_reason_code is null and e.deleted_at is null
-            and e.head_commit is null
+            and case when e.branch like '%*%' then e.seen_pattern is distinct from e.branch
+                else e.head_commit is null end
         limit 100"#
     )
     .fetch_all(connection)
