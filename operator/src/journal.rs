@@ -5,7 +5,7 @@ use std::time::Duration;
 use zeitwork_database::Database;
 use zeitwork_database::reconciler_reports::{self, Report};
 use zeitwork_runtime::reconciler::ReconcilerStatus;
-use zeitwork_runtime::{Lifecycle, Reconcilers};
+use zeitwork_runtime::{Lifecycle, Reconcilers, effect, step};
 
 /// People look at it; they do not wait for it.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -25,7 +25,8 @@ pub(crate) async fn write(database: Database, all: Reconcilers, life: Lifecycle)
 
 async fn put(database: &Database, statuses: &[ReconcilerStatus]) -> zeitwork_database::Result<()> {
     let reports: Vec<Report<'_>> = statuses.iter().filter_map(report).collect();
-    reconciler_reports::put(&mut *database.acquire().await?, &reports).await
+    let mut connection = database.acquire().await?;
+    effect(step!("journal.put"), reconciler_reports::put(&mut connection, &reports)).await
 }
 
 fn report(status: &ReconcilerStatus) -> Option<Report<'_>> {
@@ -44,6 +45,7 @@ fn report(status: &ReconcilerStatus) -> Option<Report<'_>> {
             "changed": last.changed,
             "failed": last.failed,
             "failures": status.failures_total,
+            "ignored": status.ignored_total,
             "reasons": last.reasons,
         }),
     })

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeitwork_database::Database;
 use zeitwork_database::listen::{self, Signals};
-use zeitwork_runtime::{Clock, Lifecycle, Reconcilers, Schedule};
+use zeitwork_database::{Database, Transaction};
+use zeitwork_runtime::failpoint::Step;
+use zeitwork_runtime::{Clock, Lifecycle, Reconcilers, Schedule, effect};
 use zeitwork_secrets::MasterKey;
 use zeitwork_web::{CheckOutcome, Health, Metrics, Server, system_routes};
 
@@ -48,6 +49,12 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) master_key: MasterKey,
     pub(crate) outside: outside::Outside,
+}
+
+/// Makes what a transaction holds true, as a step that others see.
+pub(crate) async fn commit(step: Step, transaction: Transaction) -> Result<(), Error> {
+    effect(step, transaction.commit()).await.map_err(zeitwork_database::Error::from)?;
+    Ok(())
 }
 
 /// Looks again at least so often, whether something was said or not.

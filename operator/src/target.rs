@@ -11,6 +11,7 @@ use zeitwork_model::generation::Position;
 use zeitwork_model::project::SourceKind;
 use zeitwork_protocol::sealed::Sealed;
 use zeitwork_protocol::target::{BuildTarget, InstanceTarget, NodeTarget};
+use zeitwork_runtime::{effect, step};
 use zeitwork_secrets::PublicKey;
 
 use crate::reconcilers::unavailable;
@@ -167,7 +168,8 @@ impl Composer<'_> {
         let context = row.id.to_string();
         let Ok(authorization) = self.authorization(row, &context).await? else {
             let reason = unavailable("GitHub gives no token at the moment.");
-            steps::builds::hand_back(self.connection, row.id, row.attempt, &reason).await?;
+            let handed = steps::builds::hand_back(self.connection, row.id, row.attempt, &reason);
+            effect(step!("nodes.hand_back"), handed).await?;
             return Ok(None);
         };
         let wanted = Wanted {

@@ -53,9 +53,24 @@ impl<K: Hash + Eq + Copy, V: PartialEq> Waits<K, V> {
         self.waits.retain(|key, _| keys(key));
     }
 
+    /// The keys that are not due yet, with their versions; forgets the others.
+    pub(crate) fn waiting(&mut self) -> Vec<(K, V)>
+    where
+        V: Copy,
+    {
+        let now = Instant::now();
+        let is_over = |wait: &Wait<V>| wait.until + self.cap < now;
+        self.waits.retain(|_, wait| !is_over(wait));
+        let waiting = self.waits.iter().filter(|(_, wait)| wait.until > now);
+        waiting.map(|(key, wait)| (*key, wait.version)).collect()
+    }
+
     /// How long until the next key is due.
     pub(crate) fn next(&self) -> Option<Duration> {
-        let first = self.waits.values().map(|wait| wait.until).min()?;
-        Some(first.saturating_duration_since(Instant::now()))
+        let now = Instant::now();
+        // What is due was looked at, or is gone.
+        let first =
+            self.waits.values().map(|wait| wait.until).filter(|until| *until > now).min()?;
+        Some(first - now)
     }
 }

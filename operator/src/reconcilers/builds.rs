@@ -6,20 +6,22 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use time::OffsetDateTime;
 
+use zeitwork_database::PgConnection;
 use zeitwork_database::steps::builds;
-use zeitwork_database::steps::deployments::{self, Ready};
+use zeitwork_database::steps::deployments::{self, Overdue, Ready};
 use zeitwork_database::views::builds as view;
 use zeitwork_database::views::builds::{Open, Unbuilt};
 use zeitwork_model::build::BuildStatus;
 use zeitwork_model::deployment::DeploymentStatus;
-use zeitwork_model::id::{BuildId, DeploymentId};
+use zeitwork_model::id::BuildId;
 use zeitwork_model::reason::Reason;
 use zeitwork_planning::builds::{Action, Build, Builder, View, plan, room, waiting};
-use zeitwork_runtime::{PassReport, Reconciler};
+use zeitwork_runtime::failpoint::Step;
+use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
-use crate::each::{Done, each};
+use crate::each::{Done, Keys};
 use crate::waits::Waits;
-use crate::{Error, World};
+use crate::{Error, World, commit};
 
 #[cfg(test)]
 mod tests;
@@ -40,20 +42,18 @@ pub struct Builds {
     world: Arc<World>,
     /// Builds whose source cannot be read now.
     unreadable: Waits<BuildId, ()>,
+    keys: Keys,
 }
 
 impl Builds {
     pub(crate) fn new(world: &Arc<World>) -> Self {
-        Self { world: world.clone(), unreadable: Waits::new(SOURCE_CAP) }
+        let keys = Keys::new(Self::NAME, step!("builds.build"));
+        Self { world: world.clone(), unreadable: Waits::new(SOURCE_CAP), keys }
     }
 
     /// Of the plan, what can be carried out: a build whose source GitHub does not let us read now
-    /// is given to nobody, so that no attempt is lost to that.
-    async fn readable(
-        &mut self,
-        open: &[Open],
-        actions: Vec<Action>,
-    ) -> Result<Vec<Action>, Error> {
+    /// is given to nobody, so that no attempt is lost to that, and says why.
+    async fn readable(&mut self, open: &[Open], actions: Vec<Action>) -> Vec<Work> {
         let world = &self.world;
         let asked = actions.into_iter().map(|action| async move {
             let build = open.iter().find(|b| b.id == action.build());
@@ -65,30 +65,43 @@ impl Builds {
         });
         let asked: Vec<_> = asked.collect();
         let mut answers = futures::stream::iter(asked).buffered(AT_ONCE);
-        let mut rest = Vec::new();
+        let mut works = Vec::new();
         while let Some((action, refused)) = answers.next().await {
-            let Some(reason) = refused else {
-                rest.push(action);
-                continue;
-            };
-            self.unreadable.put_off(action.build(), (), None);
-            let mut connection = world.database.acquire().await?;
-            builds::explain(&mut connection, action.build(), &reason).await?;
+            works.push(match refused {
+                None => Work::Do(action),
+                Some(reason) => {
+                    self.unreadable.put_off(action.build(), (), None);
+                    Work::Explain(action.build(), reason)
+                }
+            });
         }
-        Ok(rest)
+        works
     }
+}
 
-    /// Says of every build that waits what it waits for.
-    async fn explain(&self, view: &View, planned: &[Action], open: &[Open]) -> Result<(), Error> {
-        for (build, row) in view.builds.iter().zip(open) {
-            let Some(reason) = waiting(view, planned, build) else { continue };
-            if row.reason_text.as_ref() != Some(&reason.text) {
-                let mut connection = self.world.database.acquire().await?;
-                builds::explain(&mut connection, build.id, &reason).await?;
-            }
+/// What is to be done about one build.
+enum Work {
+    Do(Action),
+    Explain(BuildId, Reason),
+}
+
+impl Work {
+    const fn build(&self) -> BuildId {
+        match self {
+            Self::Do(action) => action.build(),
+            Self::Explain(id, _) => *id,
         }
-        Ok(())
     }
+}
+
+/// Says of every build that waits what it waits for, where that is not written yet.
+fn explanations(view: &View, planned: &[Action], open: &[Open]) -> Vec<Work> {
+    let waiting = view.builds.iter().zip(open).filter_map(|(build, row)| {
+        let reason = waiting(view, planned, build)?;
+        let is_news = row.reason_text.as_ref() != Some(&reason.text);
+        is_news.then_some(Work::Explain(build.id, reason))
+    });
+    waiting.collect()
 }
 
 /// Makes sure that its node will be able to read the source; the token is then at hand.
@@ -99,6 +112,7 @@ async fn source_of(world: &World, build: &Open) -> Result<(), Reason> {
         return Ok(());
     };
     let asked = github.read_authorization(installation, repository);
+    let asked = effect(step!("builds.read_source"), asked);
     match tokio::time::timeout(crate::target::TOKEN_LIMIT, asked).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(unavailable(&error.reason().text)),
@@ -124,20 +138,17 @@ impl Reconciler for Builds {
             (view::unbuilt(&mut connection).await?, deployments::overdue(&mut connection).await?)
         };
         let works = unbuilt.iter().map(|u| (u.id.to_string(), find_build(world, u))).collect();
-        each(Self::NAME, &mut report, works).await;
-        let works = overdue.iter().map(|&id| (id.to_string(), give_up(world, id))).collect();
-        each(Self::NAME, &mut report, works).await;
+        self.keys.work(&mut report, works).await;
+        let works = overdue.iter().map(|it| (it.id.to_string(), give_up(world, it))).collect();
+        self.keys.work(&mut report, works).await;
         let (view, open) = read(world, &self.unreadable).await?;
         self.unreadable.keep(|id| open.iter().any(|build| build.id == *id));
         let actions = plan(&view);
-        self.explain(&view, &actions, &open).await?;
-        let actions = self.readable(&open, actions).await?;
-        let works = actions
-            .iter()
-            .map(|action| (action.build().to_string(), apply(world, &open, action)))
-            .collect();
-        each(Self::NAME, &mut report, works).await;
-        report.seen += open.len() as u64;
+        let mut works = explanations(&view, &actions, &open);
+        works.extend(self.readable(&open, actions).await);
+        let works = works.iter().map(|it| (it.build().to_string(), carry_out(world, &open, it)));
+        self.keys.work(&mut report, works.collect()).await;
+        report.seen = (open.len() + unbuilt.len() + overdue.len()) as u64;
         Ok(report)
     }
 }
@@ -146,33 +157,46 @@ impl Reconciler for Builds {
 async fn find_build(world: &World, unbuilt: &Unbuilt) -> Result<Done, Error> {
     let mut transaction = world.database.begin().await?;
     let connection = &mut *transaction;
-    match (unbuilt.ready_image, unbuilt.open_build) {
+    let step = match (unbuilt.ready_image, unbuilt.open_build) {
         (Some(image), _) => {
+            deployments::lock_environment(connection, unbuilt.id).await?;
             let started = deployments::start(connection, Ready::Found(unbuilt.id), image).await?;
             for deployment in started {
                 let text = "The image was built before.";
                 deployment.journal(connection, "deployment.starting", text).await?;
             }
+            step!("builds.reuse")
         }
-        (None, Some(build)) => builds::join(connection, unbuilt.id, build).await?,
+        (None, Some(build)) => {
+            builds::join(connection, unbuilt.id, build).await?;
+            step!("builds.join")
+        }
         (None, None) => {
             builds::queue(connection, unbuilt).await?;
+            step!("builds.queue")
         }
-    }
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    };
+    commit(step, transaction).await?;
     Ok(Done::steps(1))
 }
 
-/// A deployment whose commit was never found.
-async fn give_up(world: &World, id: DeploymentId) -> Result<Done, Error> {
+/// A deployment that has waited beyond its deadline, whatever for.
+async fn give_up(world: &World, overdue: &Overdue) -> Result<Done, Error> {
     let mut transaction = world.database.begin().await?;
     let connection = &mut *transaction;
-    let text = "Its commit could not be found in the repository for 30 minutes.";
-    let reason = Reason::new("commit_unknown", text);
-    let from = [DeploymentStatus::Queued];
-    let failed = deployments::end(connection, id, &from, DeploymentStatus::Failed, &reason).await?;
+    let (code, text) = match (overdue.status, overdue.has_commit) {
+        (DeploymentStatus::Building, _) => ("timeout", "Its build did not end in time."),
+        (_, true) => ("no_builder", "No build of it could be queued for 30 minutes."),
+        (_, false) => {
+            ("commit_unknown", "Its commit could not be found in the repository for 30 minutes.")
+        }
+    };
+    let reason = Reason::new(code, text);
+    deployments::lock_environment(connection, overdue.id).await?;
+    let (from, to) = ([overdue.status], DeploymentStatus::Failed);
+    let failed = deployments::end(connection, overdue.id, &from, to, &reason).await?;
     failed.journal(connection, "deployment.failed", text).await?;
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step!("builds.give_up"), transaction).await?;
     Ok(Done::steps(1))
 }
 
@@ -211,6 +235,18 @@ fn build(row: &Open, now: OffsetDateTime, unreadable: &Waits<BuildId, ()>) -> Bu
     }
 }
 
+async fn carry_out(world: &World, open: &[Open], work: &Work) -> Result<Done, Error> {
+    match work {
+        Work::Do(action) => apply(world, open, action).await,
+        Work::Explain(id, reason) => {
+            let mut transaction = world.database.begin().await?;
+            builds::explain(&mut transaction, *id, reason).await?;
+            commit(step!("builds.explain"), transaction).await?;
+            Ok(Done::default())
+        }
+    }
+}
+
 async fn apply(world: &World, open: &[Open], action: &Action) -> Result<Done, Error> {
     let id = action.build();
     let Some(build) = open.iter().find(|b| b.id == id) else { return Ok(Done::default()) };
@@ -221,30 +257,45 @@ async fn apply(world: &World, open: &[Open], action: &Action) -> Result<Done, Er
         Action::Claim(_, node) => builds::claim(connection, id, *node, TIMEOUT_SECONDS).await?,
         Action::Requeue(_) => builds::requeue(connection, id, attempt).await?,
         Action::Fail(_, reason) => fail(connection, id, attempt, reason).await?,
-        Action::Cancel(_) => {
-            builds::end(connection, id, attempt, BuildStatus::Cancelled, None).await?;
-            let reason = Reason::new("cancelled", "The build was cancelled.");
-            let ended =
-                deployments::end_of_build(connection, id, DeploymentStatus::Cancelled, &reason);
-            for deployment in ended.await? {
-                deployment.journal(connection, "deployment.cancelled", &reason.text).await?;
-            }
-        }
+        Action::Cancel(_) => cancel(connection, id, attempt).await?,
         Action::Supersede(_) => {
             builds::end(connection, id, attempt, BuildStatus::Superseded, None).await?;
         }
     }
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step_of(action), transaction).await?;
     Ok(Done::steps(1))
+}
+
+const fn step_of(action: &Action) -> Step {
+    match action {
+        Action::Claim(..) => step!("builds.claim"),
+        Action::Requeue(_) => step!("builds.requeue"),
+        Action::Fail(..) => step!("builds.fail"),
+        Action::Cancel(_) => step!("builds.cancel"),
+        Action::Supersede(_) => step!("builds.supersede"),
+    }
+}
+
+/// Ends a build and all that wait for it: somebody asked for that.
+async fn cancel(connection: &mut PgConnection, id: BuildId, attempt: i32) -> Result<(), Error> {
+    deployments::lock_environments(connection, id).await?;
+    builds::end(connection, id, attempt, BuildStatus::Cancelled, None).await?;
+    let reason = Reason::new("cancelled", "The build was cancelled.");
+    let ended = deployments::end_of_build(connection, id, DeploymentStatus::Cancelled, &reason);
+    for deployment in ended.await? {
+        deployment.journal(connection, "deployment.cancelled", &reason.text).await?;
+    }
+    Ok(())
 }
 
 /// Ends a build and all that wait for it, with the same reason.
 pub(super) async fn fail(
-    connection: &mut zeitwork_database::PgConnection,
+    connection: &mut PgConnection,
     id: BuildId,
     attempt: i32,
     reason: &Reason,
 ) -> Result<(), Error> {
+    deployments::lock_environments(connection, id).await?;
     builds::end(connection, id, attempt, BuildStatus::Failed, Some(reason)).await?;
     let failed =
         deployments::end_of_build(connection, id, DeploymentStatus::Failed, reason).await?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use zeitwork_database::views::commit_status::{self as views, Untold};
 use zeitwork_model::deployment::DeploymentStatus;
 use zeitwork_model::id::DeploymentId;
-use zeitwork_runtime::{PassReport, Reconciler};
+use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
 use super::sources::note_refusal;
 use crate::github::{Github, GithubError, Status, StatusState};
@@ -73,7 +73,7 @@ impl CommitStatus {
         };
         let (installation, repository) = (untold.installation_id, &untold.repository);
         let sent = github.create_status(installation, repository, &untold.commit_sha, &status);
-        let told = match sent.await {
+        let told = match effect(step!("commit_status.tell"), sent).await {
             Ok(()) => state.as_str(),
             Err(GithubError::Refused { .. }) => REFUSED,
             Err(error) => {
@@ -85,7 +85,8 @@ impl CommitStatus {
                 return Ok(false);
             }
         };
-        views::told(&mut *self.world.database.acquire().await?, untold, told).await?;
+        let mut connection = self.world.database.acquire().await?;
+        effect(step!("commit_status.note"), views::told(&mut connection, untold, told)).await?;
         Ok(true)
     }
 }
@@ -121,12 +122,12 @@ impl Reconciler for CommitStatus {
     async fn pass(&mut self) -> Result<PassReport, Error> {
         let mut report = PassReport::default();
         let Some(github) = self.world.outside.github.clone() else { return Ok(report) };
-        let all = views::untold(&mut *self.world.database.acquire().await?, BATCH).await?;
-        self.waits.keep(|id| all.iter().any(|untold| untold.id == *id));
+        // Those that wait are not asked for: they must not fill the batch.
+        let waiting = self.waits.waiting();
+        let mut connection = self.world.database.acquire().await?;
+        let all = views::untold(&mut connection, &waiting, BATCH).await?;
+        drop(connection);
         for untold in &all {
-            if !self.waits.is_due(untold.id, &untold.status) {
-                continue;
-            }
             if let Some(pause) = self.pause() {
                 report.again_after = Some(pause);
                 return Ok(report);
@@ -139,7 +140,8 @@ impl Reconciler for CommitStatus {
                 report.reasons.push(format!("{}: GitHub could not be told", untold.id));
             }
         }
-        report.again_after = self.waits.next();
+        let is_full = i64::try_from(all.len()).is_ok_and(|found| found == BATCH);
+        report.again_after = if is_full { Some(Duration::ZERO) } else { self.waits.next() };
         Ok(report)
     }
 }

@@ -8,9 +8,9 @@ use zeitwork_database::views::nodes::{self as view, Node};
 use zeitwork_model::generation::Position;
 use zeitwork_model::node::NodeStatus;
 use zeitwork_planning::nodes::{LOST_AFTER, node_after};
-use zeitwork_runtime::{PassReport, Reconciler};
+use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
-use crate::each::{Done, each};
+use crate::each::{Done, Keys};
 use crate::target::{self, Rows};
 use crate::{Error, World};
 
@@ -23,11 +23,13 @@ pub struct Nodes {
     /// Since when every pass has worked. After an outage of the database no node has reported,
     /// and none is lost for that.
     steady_since: Option<Instant>,
+    keys: Keys,
 }
 
 impl Nodes {
     pub(crate) fn new(world: &Arc<World>) -> Self {
-        Self { world: world.clone(), steady_since: None }
+        let keys = Keys::new(Self::NAME, step!("nodes.node"));
+        Self { world: world.clone(), steady_since: None, keys }
     }
 }
 
@@ -57,7 +59,7 @@ impl Reconciler for Nodes {
         let mut report = PassReport::default();
         let (world, moment) = (&self.world, &moment);
         let works = nodes.iter().map(|n| (n.id.to_string(), reconcile(world, n, moment))).collect();
-        each(Self::NAME, &mut report, works).await;
+        self.keys.work(&mut report, works).await;
         self.steady_since = Some(since);
         Ok(report)
     }
@@ -67,9 +69,12 @@ async fn reconcile(world: &World, node: &Node, moment: &Moment) -> Result<Done, 
     let mut connection = world.database.acquire().await?;
     let connection = &mut *connection;
     let mut rows = Rows::read(connection, node).await?;
-    let mut changed = 0;
+    let mut done = Done::default();
     if let Some(taken) = report::take_in(world, connection, node, &rows).await? {
-        changed += taken;
+        (done.changed, done.ignored) = (taken.changed, taken.foreign);
+        done.reason = (taken.foreign > 0).then(|| {
+            format!("it told of {} instances or builds that are not its own", taken.foreign)
+        });
         // What it said may end instances and builds.
         rows = Rows::read(connection, node).await?;
     }
@@ -77,15 +82,17 @@ async fn reconcile(world: &World, node: &Node, moment: &Moment) -> Result<Done, 
     let running = rows.instances.len();
     let after = node_after(status, returns_to, node.reported_at, running, moment.now);
     if let Some(next) = after.filter(|next| *next != NodeStatus::Lost || moment.steady) {
-        steps::set_status(connection, node.id, node.status, next).await?;
+        let set = steps::set_status(connection, node.id, node.status, next);
+        effect(step!("nodes.set_status"), set).await?;
         tracing::info!(node.id = %node.id, node.status = %next, "node changed");
-        changed += 1;
+        done.changed += 1;
     }
     let previous = node.epoch.zip(node.generation);
     let previous = previous.map(|(epoch, generation)| Position { epoch, generation });
     if let Some(target) = target::next(world, connection, node, rows, moment.epoch).await? {
-        steps::write_target(connection, node.id, &target, previous).await?;
-        changed += 1;
+        let write = steps::write_target(connection, node.id, &target, previous);
+        effect(step!("nodes.write_target"), write).await?;
+        done.changed += 1;
     }
-    Ok(Done::steps(changed))
+    Ok(done)
 }

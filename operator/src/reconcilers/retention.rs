@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use zeitwork_database::steps::retention;
-use zeitwork_runtime::{PassReport, Reconciler};
+use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
 use crate::{Error, World};
 
@@ -29,13 +29,19 @@ impl Reconciler for Retention {
     async fn pass(&mut self) -> Result<PassReport, Error> {
         let mut connection = self.0.database.acquire().await?;
         let connection = &mut *connection;
-        let changed = retention::endpoints(connection).await?
-            + retention::images(connection, KEPT_DEPLOYMENTS).await?
-            + retention::route_feed(connection).await?
-            + retention::edges(connection).await?
-            + retention::logs(connection, LOG_DAYS).await?
-            + retention::idempotency_keys(connection).await?
-            + retention::webhook_deliveries(connection).await?;
+        let images = retention::images(connection, KEPT_DEPLOYMENTS);
+        let mut changed = effect(step!("retention.images"), images).await?;
+        let endpoints = retention::endpoints(connection);
+        changed += effect(step!("retention.endpoints"), endpoints).await?;
+        let feed = retention::route_feed(connection);
+        changed += effect(step!("retention.route_feed"), feed).await?;
+        changed += effect(step!("retention.edges"), retention::edges(connection)).await?;
+        let logs = retention::logs(connection, LOG_DAYS);
+        changed += effect(step!("retention.logs"), logs).await?;
+        let keys = retention::idempotency_keys(connection);
+        changed += effect(step!("retention.idempotency_keys"), keys).await?;
+        let deliveries = retention::webhook_deliveries(connection);
+        changed += effect(step!("retention.webhook_deliveries"), deliveries).await?;
         Ok(PassReport { seen: 7, changed, ..PassReport::default() })
     }
 }

@@ -13,22 +13,27 @@ use zeitwork_model::id::DeploymentId;
 use zeitwork_model::reason::Reason;
 use zeitwork_planning::placement::{Node, Place, choose};
 use zeitwork_planning::rollout::{Action, plan, waiting};
-use zeitwork_runtime::{PassReport, Reconciler};
+use zeitwork_runtime::failpoint::Step;
+use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
-use crate::each::{Done, each};
+use crate::each::{Done, Keys};
 use crate::view::{Scene, scenes};
-use crate::{Error, World};
+use crate::{Error, World, commit};
 
 /// Where a process listens if neither its configuration nor its image says so.
 const DEFAULT_PORT: u16 = 8080;
 
 /// Keeps what runs right.
 #[derive(Debug)]
-pub struct Rollouts(Arc<World>);
+pub struct Rollouts {
+    world: Arc<World>,
+    keys: Keys,
+}
 
 impl Rollouts {
     pub(crate) fn new(world: &Arc<World>) -> Self {
-        Self(world.clone())
+        let keys = Keys::new(Self::NAME, step!("rollouts.environment"));
+        Self { world: world.clone(), keys }
     }
 }
 
@@ -37,13 +42,13 @@ impl Reconciler for Rollouts {
     type Error = Error;
 
     async fn pass(&mut self) -> Result<PassReport, Error> {
-        let snapshot = rollouts::read(&mut *self.0.database.begin().await?).await?;
+        let world = &self.world;
+        let snapshot = rollouts::read(&mut *world.database.begin().await?).await?;
         let scenes = scenes(&snapshot);
         let mut report = PassReport::default();
-        let world = &self.0;
         let name = |scene: &Scene<'_>| scene.environment.id.to_string();
         let works = scenes.iter().map(|scene| (name(scene), reconcile(world, scene))).collect();
-        each(Self::NAME, &mut report, works).await;
+        self.keys.work(&mut report, works).await;
         Ok(report)
     }
 }
@@ -81,7 +86,9 @@ async fn explain(world: &World, scene: &Scene<'_>, reason: &Reason) -> Result<()
     let written = scene.deployment(wanted).and_then(|row| row.reason_text.as_ref());
     if written != Some(&reason.text) {
         let mut connection = world.database.acquire().await?;
-        deployments::explain(&mut connection, wanted, DeploymentStatus::Starting, reason).await?;
+        let explain =
+            deployments::explain(&mut connection, wanted, DeploymentStatus::Starting, reason);
+        effect(step!("rollouts.explain"), explain).await?;
     }
     Ok(())
 }
@@ -99,7 +106,7 @@ async fn clear(world: &World, scene: &Scene<'_>) -> Result<u64, Error> {
     let mut transaction = world.database.begin().await?;
     deployments::end_all(&mut transaction, scene.environment.id).await?;
     routes::remove_domains(&mut transaction, scene.environment.id).await?;
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step!("rollouts.clear"), transaction).await?;
     Ok(1)
 }
 
@@ -110,8 +117,9 @@ async fn apply(world: &World, scene: &Scene<'_>, action: &Action) -> Result<bool
     match action {
         Action::Start(deployment, process) => {
             if !start(connection, scene, *deployment, process).await? {
-                instances::stop_longest_rested(connection).await?;
-                transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+                if instances::stop_longest_rested(connection).await? {
+                    commit(step!("rollouts.make_room"), transaction).await?;
+                }
                 return Ok(false);
             }
         }
@@ -126,9 +134,22 @@ async fn apply(world: &World, scene: &Scene<'_>, action: &Action) -> Result<bool
         Action::Stop(id) => instances::stop(connection, *id).await?,
         Action::GiveUp(id) => instances::give_up(connection, *id).await?,
     }
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step_of(action), transaction).await?;
     tracing::debug!(environment.id = %scene.environment.id, ?action, "step");
     Ok(true)
+}
+
+const fn step_of(action: &Action) -> Step {
+    match action {
+        Action::Start(..) => step!("rollouts.start"),
+        Action::Revive(_) => step!("rollouts.revive"),
+        Action::GoLive(_) => step!("rollouts.go_live"),
+        Action::Fail(..) => step!("rollouts.fail"),
+        Action::Drain(_) => step!("rollouts.drain"),
+        Action::Rest(_) => step!("rollouts.rest"),
+        Action::Stop(_) => step!("rollouts.stop"),
+        Action::GiveUp(_) => step!("rollouts.give_up"),
+    }
 }
 
 async fn fail(
@@ -136,6 +157,7 @@ async fn fail(
     deployment: DeploymentId,
     reason: &Reason,
 ) -> Result<(), Error> {
+    deployments::lock_environment(connection, deployment).await?;
     let failed = deployments::end(
         connection,
         deployment,

@@ -8,22 +8,26 @@ use zeitwork_database::steps::routes;
 use zeitwork_database::views::rollouts::{self, Host};
 use zeitwork_model::route::{Endpoint, Route};
 use zeitwork_planning::routes::serving;
-use zeitwork_runtime::{PassReport, Reconciler};
+use zeitwork_runtime::{PassReport, Reconciler, step};
 
-use crate::each::{Done, each};
+use crate::each::{Done, Keys};
 use crate::view::{Scene, scenes};
-use crate::{Error, World};
+use crate::{Error, World, commit};
 
 /// Longest time until the head of an answer.
 const TIMEOUT_MS: u32 = 60_000;
 
 /// Keeps the route table right.
 #[derive(Debug)]
-pub struct Routes(Arc<World>);
+pub struct Routes {
+    world: Arc<World>,
+    keys: Keys,
+}
 
 impl Routes {
     pub(crate) fn new(world: &Arc<World>) -> Self {
-        Self(world.clone())
+        let keys = Keys::new(Self::NAME, step!("routes.environment"));
+        Self { world: world.clone(), keys }
     }
 }
 
@@ -38,14 +42,15 @@ impl Reconciler for Routes {
     type Error = Error;
 
     async fn pass(&mut self) -> Result<PassReport, Error> {
-        let snapshot = rollouts::read(&mut *self.0.database.begin().await?).await?;
+        let world = &self.world;
+        let snapshot = rollouts::read(&mut *world.database.begin().await?).await?;
         let mut report = PassReport::default();
         let scenes = scenes(&snapshot);
         let plans: Vec<_> =
             scenes.iter().map(|scene| (scene.environment.id, changes(scene))).collect();
         let due = plans.iter().filter(|(_, changes)| !changes.is_empty());
-        let works = due.map(|(id, changes)| (id.to_string(), apply(&self.0, changes))).collect();
-        each(Self::NAME, &mut report, works).await;
+        let works = due.map(|(id, changes)| (id.to_string(), apply(world, changes))).collect();
+        self.keys.work(&mut report, works).await;
         report.seen = snapshot.hosts.len() as u64;
         Ok(report)
     }
@@ -91,6 +96,6 @@ async fn apply(world: &World, changes: &[Change<'_>]) -> Result<Done, Error> {
             Change::Remove(host) => routes::remove(&mut transaction, host).await?,
         }
     }
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step!("routes.write"), transaction).await?;
     Ok(Done::steps(changes.len() as u64))
 }

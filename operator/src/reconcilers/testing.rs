@@ -12,6 +12,7 @@ use zeitwork_database::{PgConnection, deployments};
 use zeitwork_model::environment::EnvironmentKind;
 use zeitwork_model::id::{DeliveryId, EnvironmentId, OrganisationId, ProjectId};
 use zeitwork_model::project::SourceKind;
+use zeitwork_model::webhook::DeliveryStatus;
 use zeitwork_runtime::{Clock, PassReport, Reconciler};
 use zeitwork_secrets::MasterKey;
 use zeitwork_stand_ins::github::{Event, Github, Options, Repository};
@@ -153,6 +154,12 @@ impl TestWorld {
             }
         }
         panic!("it never settles: {:?}", whole.reasons);
+    }
+
+    /// Whether any delivery has no end yet.
+    pub(super) async fn delivery_is_pending(&self) -> bool {
+        let all = webhook_deliveries::list(&mut *self.sql().await, None, 100).await.unwrap();
+        all.iter().any(|delivery| delivery.status == DeliveryStatus::Pending)
     }
 
     pub(super) async fn delivery(&self, id: DeliveryId) -> Delivery {

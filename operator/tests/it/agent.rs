@@ -25,6 +25,8 @@ pub enum Fate {
     Never(String),
     /// Fails with this text.
     Fails(String),
+    /// The node does not begin with it.
+    Waits,
 }
 
 #[derive(Default)]
@@ -37,6 +39,8 @@ struct State {
     wrong_attempt: BTreeSet<String>,
     /// Instances of another node that it lies about.
     claimed: Vec<InstanceTarget>,
+    /// What it says keeps it from working.
+    problem: Option<String>,
     /// Every build that was ever asked for.
     seen: BTreeSet<(BuildId, i32)>,
 }
@@ -104,6 +108,11 @@ impl Agent {
         self.state.lock().unwrap().claimed = instances;
     }
 
+    /// From now on it says that this keeps it from working, or that nothing does.
+    pub fn problem(&self, text: Option<&str>) {
+        self.state.lock().unwrap().problem = text.map(str::to_owned);
+    }
+
     /// The variables of an instance, opened as only this node can.
     pub fn variables(&self, instance: &InstanceTarget) -> BTreeMap<String, String> {
         let plain = self.key.open(&instance.variables, &instance.id.to_string()).unwrap();
@@ -154,7 +163,7 @@ impl Agent {
                 .map(|t| t.builds.iter().map(|b| build(&state, b)).collect())
                 .unwrap_or_default(),
             images: Vec::new(),
-            problems: Vec::new(),
+            problems: state.problem.iter().map(|text| Reason::new("engine", text)).collect(),
         }
     }
 
@@ -189,6 +198,7 @@ fn instance(state: &State, target: &InstanceTarget) -> InstanceReport {
         (InstanceGoal::Run, Fate::Fails(text)) => {
             (InstancePhase::Failed, Some(Reason::new("crashed", text)))
         }
+        (InstanceGoal::Run, Fate::Waits) => (InstancePhase::Waiting, None),
     };
     InstanceReport {
         id: target.id,
@@ -211,6 +221,7 @@ fn build(state: &State, target: &BuildTarget) -> BuildReport {
             exposed_ports: vec![3_000],
         },
         Fate::Never(step) => BuildOutcome::Running { step },
+        Fate::Waits => BuildOutcome::Running { step: String::new() },
         Fate::Fails(text) => BuildOutcome::Failed { reason: Reason::new("build_failed", text) },
     };
     let stale = state.wrong_attempt.contains(&target.commit);

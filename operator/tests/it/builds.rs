@@ -1,6 +1,6 @@
 //! Builds: leases, attempts, reuse, and what becomes of those that wait.
 
-use zeitwork_database::testing::execute;
+use zeitwork_database::testing::{execute, execute_in};
 
 use crate::agent::Fate;
 use crate::world::World;
@@ -122,4 +122,45 @@ async fn what_waits_for_a_builder_says_so() {
     world.agent.build('a', Fate::Never("build".into()));
     execute(&world.database.owner, "update nodes set builder = true").await;
     world.until(&told, "node-a builds the image (attempt 1 of at most 3).").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_outlives_its_build_by_two_minutes_and_no_longer() {
+    let world = World::new().await;
+    world.agent.build('a', Fate::Never("build".into()));
+    let deployment = world.push('a').await;
+    world.until_deployment(deployment, "building").await;
+    let longer = "select d.deadline_at - b.deadline_at from deployments d
+        join builds b on b.id = d.build_id";
+    world.until(longer, "00:02:00").await;
+    // The next attempt has a deadline of its own.
+    world.agent.freeze(true);
+    execute(&world.database.owner, "update builds set lease_until = now() - interval '1 s'").await;
+    world.until("select status || ' ' || attempt from builds", "running 2").await;
+    world.until(longer, "00:02:00").await;
+    execute(&world.database.owner, "update deployments set deadline_at = now()").await;
+    world.until_deployment(deployment, "failed").await;
+    assert_eq!(world.deployment(deployment).await.1, "Its build did not end in time.");
+    world.until("select status from builds", "superseded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_and_the_end_of_a_build_never_wait_for_each_other() {
+    let world = World::new().await;
+    world.agent.build('a', Fate::Never("build".into()));
+    let first = world.push('a').await;
+    world.until_deployment(first, "building").await;
+    let lock =
+        format!("select id from environments where id = '{}' for update", world.environment.0);
+    let mut wishing = world.database.owner.begin().await.unwrap();
+    execute_in(&mut wishing, &lock).await;
+    world.agent.build('a', Fate::Fails("exit code 1".into()));
+    // The end of the build waits for whoever wishes.
+    let waits = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'
+        and query like '%environments%' and datname = current_database()";
+    world.until(waits, "true").await;
+    let second = world.push_in(&mut wishing, 'b').await;
+    wishing.commit().await.unwrap();
+    world.until_deployment(second, "live").await;
+    world.until_deployment(first, "superseded").await;
 }

@@ -5,6 +5,7 @@
 mod agent;
 mod builds;
 mod edge;
+mod lasting;
 mod nodes;
 mod retention;
 mod rollouts;

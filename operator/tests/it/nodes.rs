@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use zeitwork_database::testing::{FACT_LIMIT, execute};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Fate};
 use crate::world::World;
 
 /// Gives the other node every image, as a registry or a transfer would.
@@ -90,6 +90,28 @@ async fn a_node_may_say_nothing_about_what_is_not_its_own() {
     );
     world.until(&later, "true").await;
     world.until("select status from instances", "healthy").await;
+    let counted = "select (detail->>'ignored')::int > 0 from reconciler_reports
+        where name = 'nodes'";
+    world.until(counted, "true").await;
+    let shown = "select detail->>'reasons' like '%told of 1 instances or builds that are not its%'
+        from reconciler_reports where name = 'nodes'";
+    world.until(shown, "true").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_cannot_begin_says_what_keeps_the_node_from_it() {
+    let world = World::new().await;
+    world.agent.instances('a', Fate::Waits);
+    world.agent.problem(Some("the disk is full"));
+    let deployment = world.push('a').await;
+    let told = format!("select reason_text from deployments where id = '{}'", deployment.0);
+    world.until(&told, "0 of 1 instances healthy; node-a: the disk is full").await;
+    let code = format!("select reason_code from deployments where id = '{}'", deployment.0);
+    world.until(&code, "node_problem").await;
+    world.agent.problem(None);
+    world.until(&told, "0 of 1 instances healthy; the check has not passed yet").await;
+    world.agent.instances('a', Fate::Well);
+    world.until_deployment(deployment, "live").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use zeitwork_database::PgConnection;
 use zeitwork_database::login::Role;
 use zeitwork_database::testing::{FACT_LIMIT, TestDatabase, execute, texts};
 use zeitwork_database::wishes::{self, NewWish, Wanted};
@@ -94,14 +95,10 @@ impl World {
 
     /// A wish for a new deployment of the commit whose digits are all this one.
     pub async fn push(&self, digit: char) -> DeploymentId {
-        let commit = commit(digit);
-        let what = Wanted::New {
-            reference: None,
-            commit: Some(&commit),
-            message: "A change",
-            author: "Ada",
-        };
-        self.wish(Trigger::Push, what).await
+        let mut transaction = self.database.owner.begin().await.unwrap();
+        let deployment = self.push_in(&mut transaction, digit).await;
+        transaction.commit().await.unwrap();
+        deployment
     }
 
     /// A wish for an earlier deployment.
@@ -110,6 +107,30 @@ impl World {
     }
 
     async fn wish(&self, trigger: Trigger, wanted: Wanted<'_>) -> DeploymentId {
+        let mut transaction = self.database.owner.begin().await.unwrap();
+        let deployment = self.wish_in(&mut transaction, trigger, wanted).await;
+        transaction.commit().await.unwrap();
+        deployment
+    }
+
+    /// As [`World::push`], in a transaction of the test's own.
+    pub async fn push_in(&self, connection: &mut PgConnection, digit: char) -> DeploymentId {
+        let commit = commit(digit);
+        let what = Wanted::New {
+            reference: None,
+            commit: Some(&commit),
+            message: "A change",
+            author: "Ada",
+        };
+        self.wish_in(connection, Trigger::Push, what).await
+    }
+
+    async fn wish_in(
+        &self,
+        connection: &mut PgConnection,
+        trigger: Trigger,
+        wanted: Wanted<'_>,
+    ) -> DeploymentId {
         let new = NewWish {
             organisation_id: self.organisation,
             environment_id: self.environment,
@@ -119,10 +140,7 @@ impl World {
             delivery_id: None,
             request_id: None,
         };
-        let mut transaction = self.database.owner.begin().await.unwrap();
-        let wish = wishes::record(&mut transaction, &new).await.unwrap();
-        transaction.commit().await.unwrap();
-        wish.deployment_id
+        wishes::record(connection, &new).await.unwrap().deployment_id
     }
 
     /// Sets how many instances of `web` are wanted.

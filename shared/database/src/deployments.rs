@@ -195,7 +195,8 @@ pub async fn cancel(
     id: DeploymentId,
     reason: &str,
 ) -> Result<()> {
-    // Its build before itself: in the order of every transaction (`wishes::record`).
+    // Its environment and its build before itself: the order of every transaction.
+    crate::steps::deployments::lock_environment(connection, id).await?;
     sqlx::query!(
         "select b.id from builds b
         join deployments d on d.build_id = b.id

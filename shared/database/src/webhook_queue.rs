@@ -10,8 +10,10 @@ use zeitwork_model::webhook::DeliveryStatus;
 
 use crate::{Error, Result};
 
-/// A claim that is not ended by then was lost with its holder.
-const LEASE_SECONDS: f64 = 60.0;
+/// A claim that is neither ended nor renewed by then was lost with its holder.
+const LEASE_SECONDS: f64 = 6.0;
+/// Claims are renewed this often.
+pub const RENEW_EVERY: Duration = Duration::from_secs(2);
 
 /// A delivery that was claimed.
 #[derive(Debug, Clone)]
@@ -62,6 +64,27 @@ pub async fn claim(connection: &mut PgConnection, limit: i64) -> Result<Vec<Clai
     .await?;
     rows.sort_by_key(|row| row.id);
     Ok(rows)
+}
+
+/// Renews claims that are still worked on; those that were lost stay lost.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn renew(connection: &mut PgConnection, claims: &[(DeliveryId, i32)]) -> Result<()> {
+    let (ids, attempts): (Vec<uuid::Uuid>, Vec<i32>) =
+        claims.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
+    sqlx::query!(
+        "update webhook_deliveries d
+        set next_attempt_at = now() + make_interval(secs => $3)
+        from unnest($1::uuid[], $2::int[]) claim (id, attempt)
+        where d.id = claim.id and d.attempts = claim.attempt and d.status = 'pending'",
+        &ids,
+        &attempts,
+        LEASE_SECONDS
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// When the next delivery is due, if one waits.

@@ -36,6 +36,8 @@ pub struct PassReport {
     pub drift: u64,
     /// Steps that did not succeed and are left to the next pass.
     pub failed: u64,
+    /// Things that were told and are not the teller's to tell: not believed.
+    pub ignored: u64,
     /// Why things wait, readable by a person; the first [`PassReport::MAXIMUM_REASONS`] are shown.
     pub reasons: Vec<String>,
     /// When there is something to do again, if sooner than the period (a deadline, say).
@@ -45,6 +47,19 @@ pub struct PassReport {
 impl PassReport {
     /// More reasons than this help nobody, and would grow with the installation.
     pub const MAXIMUM_REASONS: usize = 50;
+
+    /// What two parts of a pass did.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.seen += other.seen;
+        self.changed += other.changed;
+        self.drift += other.drift;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.reasons.extend(other.reasons);
+        self.again_after = self.again_after.into_iter().chain(other.again_after).min();
+        self
+    }
 }
 
 /// Keeps one noun of the system right.

@@ -68,6 +68,7 @@ const COUNTERS: &[(&str, &str, Read)] = &[
     ("reconciler_passes", "Passes that worked", |it| it.passes_total),
     ("reconciler_failures", "Passes that did not work", |it| it.failures_total),
     ("reconciler_changes", "Steps carried out", |it| it.changed_total),
+    ("reconciler_ignored", "Things that were told and not believed", |it| it.ignored_total),
     ("drift_found", "Steps that only the periodic sweep found", |it| it.drift_found_total),
 ];
 

@@ -4,7 +4,7 @@ use zeitwork_database::steps::builds::{self, NewImage};
 use zeitwork_database::steps::deployments::{self, Ready};
 use zeitwork_database::steps::instances::{self, Observed};
 use zeitwork_database::steps::nodes as steps;
-use zeitwork_database::views::nodes::{Build, Instance, Node};
+use zeitwork_database::views::nodes::{self, Build, Instance, Node};
 use zeitwork_database::{Error as DatabaseError, PgConnection};
 use zeitwork_model::instance::{InstanceGoal, InstanceStatus};
 use zeitwork_model::reason::Reason;
@@ -13,21 +13,32 @@ use zeitwork_protocol::report::{
     BuildOutcome, BuildReport, InstancePhase, InstanceReport, NodeReport,
 };
 use zeitwork_protocol::target::NodeTarget;
+use zeitwork_runtime::failpoint::Step;
+use zeitwork_runtime::{effect, step};
 
 use crate::reconcilers::builds::fail;
 use crate::target::Rows;
-use crate::{Error, World};
+use crate::{Error, World, commit};
 
 /// A lease of 15 s is renewed when it has less than this left: not with every report.
 const RENEW_BELOW: time::Duration = time::Duration::seconds(12);
 
-/// Takes in the newest report, if it was not yet; returns how many rows it has changed.
+/// What a report came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// Rows that it has changed.
+    pub(super) changed: u64,
+    /// Instances and builds that it tells of and that were never this node's: not believed.
+    pub(super) foreign: u64,
+}
+
+/// Takes in the newest report, if it was not yet.
 pub(super) async fn take_in(
     world: &World,
     connection: &mut PgConnection,
     node: &Node,
     rows: &Rows,
-) -> Result<Option<u64>, Error> {
+) -> Result<Option<Taken>, Error> {
     let (Some(document), Some(reported_at)) = (&node.report, node.reported_at) else {
         return Ok(None);
     };
@@ -51,8 +62,22 @@ pub(super) async fn take_in(
     }
     note_usage(connection, rows, &report).await?;
     // Last: whatever failed before is looked at again.
-    steps::take_in(connection, node.id, &report.host, &report.problems, reported_at).await?;
-    Ok(Some(changed))
+    let (host, problems) = (&report.host, &report.problems);
+    let taken = steps::take_in(connection, node.id, host, problems, reported_at);
+    effect(step!("nodes.take_in"), taken).await?;
+    let foreign = foreign(connection, node, &report).await?;
+    Ok(Some(Taken { changed, foreign }))
+}
+
+/// What is told of and not of this node: another's, or nobody's.
+async fn foreign(
+    connection: &mut PgConnection,
+    node: &Node,
+    report: &NodeReport,
+) -> Result<u64, Error> {
+    let instances: Vec<_> = report.instances.iter().map(|said| said.id).collect();
+    let builds: Vec<_> = report.builds.iter().map(|said| (said.id, said.attempt)).collect();
+    Ok(nodes::foreign(connection, node.id, &instances, &builds).await?)
 }
 
 async fn take_in_instance(
@@ -135,7 +160,8 @@ async fn write(
     row: &Instance,
     seen: &Observed<'_>,
 ) -> Result<u64, Error> {
-    match instances::observe(connection, row.id, seen).await {
+    let observe = instances::observe(connection, row.id, seen);
+    match effect(step!("nodes.observe"), observe).await {
         Ok(()) => {
             tracing::debug!(instance.id = %row.id, instance.status = %seen.status, "observed");
             Ok(1)
@@ -169,11 +195,20 @@ async fn take_in_build(
     let outcome = apply_outcome(&mut transaction, row, node, &said.outcome, reported_at).await;
     match outcome {
         Ok(changed) => {
-            transaction.commit().await.map_err(DatabaseError::from)?;
+            commit(step_of(&said.outcome), transaction).await?;
             Ok(changed)
         }
         Err(Error::Database(DatabaseError::Stale(_))) => Ok(0),
         Err(error) => Err(error),
+    }
+}
+
+const fn step_of(outcome: &BuildOutcome) -> Step {
+    match outcome {
+        BuildOutcome::Running { .. } => step!("nodes.build_goes_on"),
+        BuildOutcome::Succeeded { .. } => step!("nodes.build_succeeded"),
+        BuildOutcome::Failed { .. } => step!("nodes.build_failed"),
+        BuildOutcome::Lost { .. } => step!("nodes.build_lost"),
     }
 }
 
@@ -201,6 +236,7 @@ async fn apply_outcome(
                 platform,
                 exposed_ports: &ports,
             };
+            deployments::lock_environments(connection, row.id).await?;
             let image = builds::succeed(connection, row.id, holder, new).await?;
             for deployment in deployments::start(connection, Ready::Of(row.id), image).await? {
                 let text = "The image is built.";
@@ -240,7 +276,8 @@ async fn note_usage(
         }
     }
     if !ids.is_empty() {
-        instances::note_usage(connection, &ids, &usages).await?;
+        let note = instances::note_usage(connection, &ids, &usages);
+        effect(step!("nodes.note_usage"), note).await?;
     }
     Ok(())
 }

@@ -4,10 +4,11 @@ use zeitwork_database::github_installations as installations;
 use zeitwork_database::steps::sources as steps;
 use zeitwork_database::views::sources::GithubProject;
 use zeitwork_model::reason::Reason;
+use zeitwork_runtime::{effect, step};
 
 use super::{Answer, unless_stale};
 use crate::github::{Github, GithubError, Installation, Repository};
-use crate::{Error, World};
+use crate::{Error, World, commit};
 
 /// The organisation whose projects claim installations that nobody has claimed.
 const OWNER: &str = "owner";
@@ -33,7 +34,7 @@ pub(crate) async fn connect(
         if !is_told && !is_passing {
             let mut connection = world.database.acquire().await?;
             let set = steps::set_reason(&mut connection, project.id, &project.repository, reason);
-            unless_stale(set.await)?;
+            unless_stale(effect(step!("sources.set_reason"), set).await)?;
         }
     }
     Ok(answer)
@@ -44,7 +45,8 @@ async fn find(world: &World, project: &GithubProject) -> Result<Answer<Connected
         let text = "No GitHub App is configured: set ZEITWORK_GITHUB_APP_ID and its private key.";
         return Ok(Answer::No(Reason::new("github_not_configured", text)));
     };
-    let installation = match github.installation_of(&project.repository).await {
+    let asked = github.installation_of(&project.repository);
+    let installation = match effect(step!("sources.find"), asked).await {
         Ok(installation) => installation,
         Err(GithubError::NotFound) => return moved(world, github, project).await,
         Err(error) => return Ok(refused(&error)),
@@ -53,7 +55,7 @@ async fn find(world: &World, project: &GithubProject) -> Result<Answer<Connected
     let suspended = installation.is_suspended;
     let claim = claim(&mut transaction, project, &installation).await?;
     installations::set_suspended(&mut transaction, installation.id, suspended).await?;
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step!("sources.claim"), transaction).await?;
     if let Some(reason) = claim {
         return Ok(Answer::No(reason));
     }
@@ -100,8 +102,8 @@ async fn write(
     }
     let mut connection = world.database.acquire().await?;
     let (id, name) = (project.id, &project.repository);
-    let done = steps::connect(&mut connection, id, name, installation, found.id).await;
-    if !unless_stale(done)? {
+    let connect = steps::connect(&mut connection, id, name, installation, found.id);
+    if !unless_stale(effect(step!("sources.connect"), connect).await)? {
         let reason = Reason::new("source_changed", "The source was changed meanwhile.");
         return Ok(Answer::Later(reason, None));
     }
@@ -127,7 +129,8 @@ async fn moved(
     match github.repository_by_id(installation, id).await {
         Ok(found) if !found.full_name.eq_ignore_ascii_case(&project.repository) => {
             let mut connection = world.database.acquire().await?;
-            steps::rename(&mut connection, id, &found.full_name).await?;
+            let rename = steps::rename(&mut connection, id, &found.full_name);
+            effect(step!("sources.rename"), rename).await?;
             let reason = Reason::new("repository_renamed", "The repository has a new name.");
             Ok(Answer::Later(reason, None))
         }
@@ -163,6 +166,5 @@ pub(crate) async fn note_refusal(
         }
         _ => return Ok(()),
     }
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
-    Ok(())
+    commit(step!("sources.note_refusal"), transaction).await
 }

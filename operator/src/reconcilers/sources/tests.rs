@@ -67,3 +67,27 @@ async fn an_installation_is_the_owners_until_it_is_given_away() {
     assert_eq!(stranger.source_reason_code.as_deref(), Some("installation_not_claimed"));
     assert_eq!(stranger.repository_id, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_server_is_asked_while_github_hangs() {
+    let world = TestWorld::start().await;
+    let private = world.github.repository("acme/shop").await.unwrap();
+    let public = world.github.public_repository("acme/open").await.unwrap();
+    let commit = public.commit(&[("a", "1")], "First").await.unwrap();
+    public.push().await.unwrap();
+    world.project(&private).await;
+    let git = world.project_of(world.organisation, "open", &public.clone_url, Some("main")).await;
+    wish(&world, git, None).await;
+    let hangs = zeitwork_stand_ins::github::Fault::Slow(Duration::from_secs(8));
+    world.github.fail_next([hangs]);
+    let mut sources = Sources::new(&world.world);
+    let found = async {
+        while world.commits(git).await != [commit.clone()] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = found => {}
+        report = sources.pass() => panic!("it waited for GitHub: {report:?}"),
+    }
+}

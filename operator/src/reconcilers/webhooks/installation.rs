@@ -4,11 +4,12 @@ use zeitwork_database::github_installations as installations;
 use zeitwork_database::steps::sources::{self as steps, Of};
 use zeitwork_database::webhook_queue::{self as queue, Claimed};
 use zeitwork_model::reason::Reason;
+use zeitwork_runtime::step;
 
 use super::payload::{InstallationEvent, Named, RepositoryEvent};
 use super::{End, Unended};
-use crate::World;
 use crate::github::GithubError;
+use crate::{World, commit};
 
 /// `installation` and `installation_repositories`.
 pub(super) async fn take(
@@ -54,7 +55,7 @@ pub(super) async fn take(
         other => end = End::ignored("action_not_used", format!("Nothing follows {other:?}.")),
     }
     queue::finish(&mut transaction, claimed, end.status, end.reason.as_ref()).await?;
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step!("webhooks.installation"), transaction).await?;
     Ok(())
 }
 
@@ -84,6 +85,6 @@ pub(super) async fn take_repository(
         other => end = End::ignored("action_not_used", format!("Nothing follows {other:?}.")),
     }
     queue::finish(&mut transaction, claimed, end.status, end.reason.as_ref()).await?;
-    transaction.commit().await.map_err(zeitwork_database::Error::from)?;
+    commit(step!("webhooks.repository"), transaction).await?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use zeitwork_database::PgConnection;
+use zeitwork_database::steps::sources as steps;
 use zeitwork_database::views::heads::{self, Follower};
 use zeitwork_database::views::sources::{self as views, GithubProject};
 use zeitwork_database::webhook_queue::{self as queue, Claimed};
@@ -11,12 +12,13 @@ use zeitwork_model::id::EnvironmentId;
 use zeitwork_model::reason::Reason;
 use zeitwork_planning::branches::follows;
 use zeitwork_planning::webhooks::{self as plan, Decision, Head, Seen};
+use zeitwork_runtime::{effect, step};
 
 use super::payload::{self, Push};
 use super::{End, Origin, Unended, apply, finish, snapshot};
-use crate::World;
 use crate::github::{Commit, GithubError};
 use crate::reconcilers::sources::{Answer, connect, note_refusal};
+use crate::{Error, World, commit};
 
 /// Looks this often whether somebody changed the environments while GitHub was asked.
 const LOOKS: usize = 3;
@@ -65,8 +67,7 @@ pub(super) async fn take(world: &World, claimed: &Claimed, push: &Push) -> Resul
         if let Some(end) = end {
             let (status, reason) = (end.status, end.reason.as_ref());
             queue::finish(&mut transaction, claimed, status, reason).await?;
-            transaction.commit().await.map_err(zeitwork_database::Error::from)?;
-            return Ok(());
+            return Ok(commit(step!("webhooks.push"), transaction).await?);
         }
         transaction.rollback().await.map_err(zeitwork_database::Error::from)?;
         let head = ask(world, &moved, &projects).await?;
@@ -128,6 +129,7 @@ async fn projects(
         let is_ours = project.repository_id == Some(id)
             && project.installation_id == Some(moved.installation);
         if is_ours {
+            follow_name(world, &project, name).await?;
             found.push(project);
         }
     }
@@ -140,6 +142,16 @@ async fn projects(
     }))
 }
 
+/// The number is the identity; a new name whose own delivery was lost is learned from any push.
+async fn follow_name(world: &World, project: &GithubProject, name: &str) -> Result<(), Error> {
+    let Some(id) = project.repository_id.filter(|_| project.repository != name) else {
+        return Ok(());
+    };
+    let mut connection = world.database.acquire().await?;
+    effect(step!("webhooks.follow_name"), steps::rename(&mut connection, id, name)).await?;
+    Ok(())
+}
+
 async fn ask(
     world: &World,
     moved: &Moved<'_>,
@@ -149,9 +161,9 @@ async fn ask(
         let text = "No GitHub App is configured.";
         return Err(Unended::Later(Reason::new("github_not_configured", text), None));
     };
-    // The name as it is now: the project's own follows a change of it later.
     let name = &moved.push.repository.full_name;
-    match github.branch_head(moved.installation, name, moved.branch).await {
+    let asked = github.branch_head(moved.installation, name, moved.branch);
+    match effect(step!("webhooks.ask"), asked).await {
         Ok(head) => Ok(head),
         Err(error) => {
             let is_about_all =

@@ -263,3 +263,83 @@ async fn a_push_for_an_installation_that_nobody_here_may_use_is_ignored_with_a_r
     let ended = world.delivery(ids[0]).await;
     assert_eq!(outcome(&ended), (DeliveryStatus::Ignored, "installation_not_claimed"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_never_works_is_buried_after_eight_attempts_and_says_why() {
+    let (world, repository, project, mut webhooks) = shop().await;
+    push(&repository, "First").await;
+    let ids = world.store_since(0).await;
+    let now = "update webhook_deliveries set next_attempt_at = now() where status = 'pending'";
+    for attempt in 1..=8 {
+        world.github.fail_next([Fault::Status(502)]);
+        zeitwork_database::testing::execute(&world.database.owner, now).await;
+        let report = webhooks.pass().await.unwrap();
+        assert_eq!((report.changed, report.failed), (0, 1), "attempt {attempt}");
+        let delivery = world.delivery(ids[0]).await;
+        let expected = if attempt < 8 { DeliveryStatus::Pending } else { DeliveryStatus::Dead };
+        assert_eq!(outcome(&delivery), (expected, "github_unavailable"), "attempt {attempt}");
+    }
+    assert!(world.commits(project).await.is_empty());
+    zeitwork_database::testing::execute(&world.database.owner, now).await;
+    assert_eq!(webhooks.pass().await.unwrap().seen, 0, "it is dead");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_kept_while_it_is_worked_on() {
+    let (world, repository, project, mut webhooks) = shop().await;
+    let sha = push(&repository, "First").await;
+    world.store_since(0).await;
+    world
+        .github
+        .fail_next([Fault::Slow(Duration::from_secs(8)), Fault::Slow(Duration::from_secs(8))]);
+    let lease = "select extract(epoch from next_attempt_at - now())::int::text
+        from webhook_deliveries where attempts > 0";
+    let (least, passed) = tokio::join!(
+        async {
+            let mut least = i32::MAX;
+            while world.delivery_is_pending().await {
+                let left = zeitwork_database::testing::texts(&world.database.owner, lease).await;
+                if world.delivery_is_pending().await
+                    && let Some(left) = left.first()
+                {
+                    least = least.min(left.parse().unwrap());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            least
+        },
+        webhooks.pass()
+    );
+    assert_eq!(passed.unwrap().changed, 1);
+    assert!(least > 0, "nobody else could have taken it: {least} s were left");
+    assert_eq!(world.commits(project).await, [sha]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_was_renamed_or_moved_is_followed_whether_it_was_told_or_not() {
+    for (name, told) in [("acme/store", true), ("acme/store", false), ("other/shop", true)] {
+        let (world, mut repository, project, mut webhooks) = shop().await;
+        push(&repository, "First").await;
+        let first = world.store_since(0).await.len();
+        world.settle(&mut webhooks).await;
+        repository.rename(name).await.unwrap();
+        let renamed = world.github.events().len();
+        if told {
+            world.store_since(first).await;
+            world.settle(&mut webhooks).await;
+        }
+        let second = push(&repository, "Second").await;
+        let third = push(&repository, "Third").await;
+        world.store_since(renamed).await;
+        world.settle(&mut webhooks).await;
+        let commits = world.commits(project).await;
+        assert_eq!(&commits[1..], [second, third], "{name}, told: {told}");
+        let now = "select repository from projects";
+        let now = zeitwork_database::testing::texts(&world.database.owner, now).await;
+        assert_eq!(now, [name], "told: {told}");
+        // GitHub is told under the new name.
+        world.settle(&mut crate::reconcilers::CommitStatus::new(&world.world)).await;
+        let told = world.github.statuses();
+        assert!(told.iter().any(|status| status.repository == name), "{told:?}");
+    }
+}

@@ -74,7 +74,7 @@ pub async fn join(
         set build_id = b.id,
             status = case when b.status = 'running' then 'building' else d.status end,
             building_at = case when b.status = 'running' then now() end,
-            deadline_at = null
+            deadline_at = b.deadline_at + interval '2 minutes'
         from builds b
         where d.id = $1 and d.status = 'queued' and d.build_id is null
             and b.id = $2 and b.status in ('queued', 'running')",
@@ -119,7 +119,7 @@ pub async fn claim(
     .await?;
     sqlx::query!(
         "update deployments
-        set status = 'building', building_at = coalesce(building_at, now()), deadline_at = null,
+        set status = 'building', building_at = coalesce(building_at, now()),
             reason_code = 'building',
             reason_text = (select format('%s builds the image (attempt %s of at most %s).',
                     n.name, b.attempt, b.maximum_attempts)
@@ -127,9 +127,9 @@ pub async fn claim(
         where build_id = $1 and status in ('queued', 'building')",
         build as BuildId
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    outlive(connection, build).await
 }
 
 /// Renews the lease of the node that holds this attempt, and notes what it is at.
@@ -172,9 +172,23 @@ pub async fn requeue(connection: &mut PgConnection, build: BuildId, attempt: i32
         build as BuildId,
         attempt
     )
+    .execute(&mut *connection)
+    .await?;
+    changed("build", done.rows_affected())?;
+    outlive(connection, build).await
+}
+
+/// Those that wait for a build wait two minutes longer than the build itself may.
+async fn outlive(connection: &mut PgConnection, build: BuildId) -> Result<()> {
+    sqlx::query!(
+        "update deployments d set deadline_at = b.deadline_at + interval '2 minutes'
+        from builds b
+        where b.id = $1 and d.build_id = b.id and d.status in ('queued', 'building')",
+        build as BuildId
+    )
     .execute(connection)
     .await?;
-    changed("build", done.rows_affected())
+    Ok(())
 }
 
 /// Takes back a build that its node was never told of, because its source could not be read
@@ -200,9 +214,10 @@ pub async fn hand_back(
         reason.code,
         reason.text
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    changed("build", done.rows_affected())
+    changed("build", done.rows_affected())?;
+    outlive(connection, build).await
 }
 
 /// Writes why a queued build waits, where it is not what is written, with all that wait for it.

@@ -303,17 +303,71 @@ pub async fn resolve(
     changed("deployment", done.rows_affected())
 }
 
-/// Deployments that wait for their commit or builder beyond their deadline.
+/// A deployment that waits beyond its deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct Overdue {
+    /// Which.
+    pub id: DeploymentId,
+    /// Queued or building.
+    pub status: DeploymentStatus,
+    /// Its commit is known.
+    pub has_commit: bool,
+}
+
+/// Deployments that wait for their commit, their builder or their build beyond their deadline.
 ///
 /// # Errors
 /// Those of every statement.
-pub async fn overdue(connection: &mut PgConnection) -> Result<Vec<DeploymentId>> {
-    let rows = sqlx::query!(
-        r#"select id as "id: DeploymentId" from deployments
-        where status = 'queued' and build_id is null and deadline_at < now()
+pub async fn overdue(connection: &mut PgConnection) -> Result<Vec<Overdue>> {
+    let rows = sqlx::query_as!(
+        Overdue,
+        r#"select id as "id: DeploymentId", status as "status: DeploymentStatus",
+            commit_sha is not null as "has_commit!"
+        from deployments
+        where status in ('queued', 'building') and deadline_at < now()
+        order by deadline_at
         limit 1000"#
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| row.id).collect())
+    Ok(rows)
+}
+
+/// Locks the environment of a deployment. Environments come before builds, builds before
+/// deployments and these before wishes in every transaction, and an event is numbered under the
+/// environment's lock: whoever writes one takes it first, so that nobody waits in a circle.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn lock_environment(
+    connection: &mut PgConnection,
+    deployment: DeploymentId,
+) -> Result<()> {
+    sqlx::query!(
+        "select e.id from environments e
+        where e.id = (select environment_id from deployments where id = $1)
+        for no key update",
+        deployment as DeploymentId
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(())
+}
+
+/// Locks the environments whose deployments wait for a build; see [`lock_environment`].
+///
+/// # Errors
+/// Those of every statement.
+pub async fn lock_environments(connection: &mut PgConnection, build: BuildId) -> Result<()> {
+    sqlx::query!(
+        "select e.id from environments e
+        where e.id in (select environment_id from deployments
+                       where build_id = $1 and status in ('queued', 'building'))
+        order by e.id
+        for no key update",
+        build as BuildId
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
 }

@@ -30,11 +30,18 @@ pub struct Untold {
 }
 
 /// The newest deployment of each commit in each environment that changed within the last day and
-/// whose state is not what GitHub was told. What was live is not told to be over.
+/// whose state is not what GitHub was told, but those that wait in the given state. What was live
+/// is not told to be over.
 ///
 /// # Errors
 /// Those of every statement.
-pub async fn untold(connection: &mut PgConnection, limit: i64) -> Result<Vec<Untold>> {
+pub async fn untold(
+    connection: &mut PgConnection,
+    waiting: &[(DeploymentId, DeploymentStatus)],
+    limit: i64,
+) -> Result<Vec<Untold>> {
+    let (ids, statuses): (Vec<uuid::Uuid>, Vec<String>) =
+        waiting.iter().map(|(id, status)| (id.0, status.as_str().to_owned())).unzip();
     let rows = sqlx::query_as!(
         Untold,
         r#"select d.id as "id: DeploymentId", d.project_id as "project_id: ProjectId",
@@ -59,9 +66,13 @@ pub async fn untold(connection: &mut PgConnection, limit: i64) -> Result<Vec<Unt
                             where newer.environment_id = d.environment_id
                                 and newer.commit_sha = d.commit_sha
                                 and newer.generation > d.generation)
+            and not exists (select 1 from unnest($2::uuid[], $3::text[]) w (id, status)
+                            where w.id = d.id and w.status = d.status)
         order by d.id
         limit $1"#,
-        limit
+        limit,
+        &ids,
+        &statuses
     )
     .fetch_all(connection)
     .await?;

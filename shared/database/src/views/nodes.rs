@@ -234,3 +234,38 @@ pub async fn kept_images(connection: &mut PgConnection, node: NodeId) -> Result<
     .await?;
     Ok(rows.into_iter().map(|row| row.engine_image).collect())
 }
+
+/// How many of the instances and attempts of builds that a node tells of are another's or
+/// nobody's. An attempt that was taken from it counts as its own.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn foreign(
+    connection: &mut PgConnection,
+    node: NodeId,
+    instances: &[InstanceId],
+    builds: &[(BuildId, i32)],
+) -> Result<u64> {
+    let instances: Vec<uuid::Uuid> = instances.iter().map(|id| id.0).collect();
+    let (builds, attempts): (Vec<uuid::Uuid>, Vec<i32>) =
+        builds.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
+    let row = sqlx::query!(
+        r#"select
+            (select count(*) from unnest($2::uuid[]) said (id)
+             where not exists (select from instances i
+                               where i.id = said.id and i.node_id = $1))
+            + (select count(*) from unnest($3::uuid[], $4::int[]) said (id, attempt)
+               where not exists (
+                select from builds b
+                where b.id = said.id
+                    and (b.node_id is null or b.node_id = $1 or b.attempt > said.attempt)))
+            as "foreign!""#,
+        node as NodeId,
+        &instances,
+        &builds,
+        &attempts
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(row.foreign).unwrap_or(0))
+}

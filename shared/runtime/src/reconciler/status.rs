@@ -52,6 +52,8 @@ pub struct ReconcilerStatus {
     pub changed_total: u64,
     /// Steps that only the periodic sweep found: a signal was lost.
     pub drift_found_total: u64,
+    /// Things that were told and not believed.
+    pub ignored_total: u64,
     /// The latest pass; none before the first has ended.
     pub last_pass: Option<LastPass>,
     /// The latest failure, kept after recovery.
@@ -72,6 +74,7 @@ impl Record {
                 status.passes_total += 1;
                 status.failures_in_a_row = 0;
                 status.changed_total += report.changed;
+                status.ignored_total += report.ignored;
                 status.drift_found_total +=
                     if pass.periodic { report.changed } else { report.drift };
                 pass.seen = report.seen;
