@@ -123,6 +123,23 @@ impl Life {
         }
     }
 
+    /// Takes in that the engine was away until now. An end meanwhile is not counted against the
+    /// instance, which starts again at once: most likely it ended with the engine.
+    pub fn ended_with_engine(
+        &mut self,
+        target: &InstanceTarget,
+        container: &Container,
+        now: Instant,
+    ) {
+        let ended = container.state == ContainerState::Exited && !container.oom_killed;
+        if ended && self.ended != container.started_at {
+            self.terminated_at.get_or_insert(now);
+            self.has_ended(target, container, now);
+            let text = "it ended while Docker Engine did not answer, and is started again";
+            self.reason = Some(Reason::new("engine_was_away", text));
+        }
+    }
+
     /// Takes in that the engine could not start it.
     pub fn start_failed(&mut self, reason: Reason, now: Instant) {
         self.starts += 1;

@@ -20,6 +20,9 @@ use zeitwork_model::environment::Limits;
 /// starts, so this is generous.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// A list that takes longer is that of an engine that hangs.
+const SMALL_CALL: Duration = Duration::from_secs(5);
+
 /// What a call of the engine ended with.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -84,6 +87,12 @@ impl Engine {
             .map_err(|error| self.away(&error))?
             .with_timeout(TIMEOUT);
         Ok(slot.insert(docker).clone())
+    }
+
+    /// The error of an engine that does not answer in time.
+    #[must_use]
+    pub fn silent(&self) -> EngineError {
+        EngineError::Away { host: self.host.clone(), text: "no answer in time".to_owned() }
     }
 
     fn away(&self, error: &dyn std::error::Error) -> EngineError {
@@ -268,7 +277,9 @@ impl Engine {
         let label = format!("{}={}", super::labels::INSTALLATION, self.owner.installation);
         let filters = HashMap::from([("label", vec![label])]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        self.docker()?.list_images(Some(options)).await.map_err(|error| self.error(error))
+        let docker = self.docker()?;
+        let listed = tokio::time::timeout(SMALL_CALL, docker.list_images(Some(options))).await;
+        listed.map_err(|_| self.silent())?.map_err(|error| self.error(error))
     }
 
     /// Removes an image unless a container needs it.

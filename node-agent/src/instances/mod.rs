@@ -98,6 +98,10 @@ pub struct Instances {
     monitors: Monitors,
     images: Images,
     engine_version: String,
+    /// The engine has shown its containers; before that nothing is known of them.
+    looked: bool,
+    /// The engine did not answer when it was looked at last.
+    away: bool,
 }
 
 impl Instances {
@@ -129,6 +133,8 @@ impl Instances {
             monitors,
             images: Images::default(),
             engine_version: String::new(),
+            looked: false,
+            away: false,
         };
         (this, seen)
     }
@@ -209,8 +215,14 @@ impl Instances {
         let listed = tokio::time::timeout(LIST_LIMIT, self.look()).await;
         if let Err(text) = listed.unwrap_or_else(|_| Err("it does not answer".to_owned())) {
             problems.push(Reason::new(ENGINE_AWAY, format!("docker engine: {text}")));
-            self.publish(Some(&target), problems);
+            self.away = true;
+            // What was never seen is not reported: it may well run and serve.
+            self.publish(Some(&*target).filter(|_| self.looked), problems);
             return;
+        }
+        self.looked = true;
+        if std::mem::take(&mut self.away) {
+            self.returned(&target);
         }
         self.around.followers.follow(&target, &self.containers);
         self.observe(&target);
@@ -232,6 +244,18 @@ impl Instances {
             chain(&error)
         })?;
         Ok(())
+    }
+
+    /// The engine answers again: nobody knows what it did to bridge, rules and containers.
+    fn returned(&mut self, target: &NodeTarget) {
+        let now = Instant::now();
+        self.around.network.recheck();
+        for instance in &target.instances {
+            let life = self.around.memory.lives.get_mut(&instance.id);
+            if let Some((life, container)) = life.zip(container_of(&self.containers, instance)) {
+                life.ended_with_engine(instance, container, now);
+            }
+        }
     }
 
     fn observe(&mut self, target: &NodeTarget) {

@@ -167,3 +167,20 @@ fn a_thawed_instance_has_to_pass_its_check_again() {
     assert_eq!(story.look().phase(), InstancePhase::Starting);
     assert_eq!(story.healthy().phase(), InstancePhase::Healthy);
 }
+
+#[test]
+fn an_end_while_the_engine_was_away_is_no_crash_of_the_instance() {
+    let mut story = Story::begin();
+    story.starts();
+    for _ in 0..2 * ATTEMPTS {
+        story.container.state = ContainerState::Exited;
+        story.life.ended_with_engine(&story.target, &story.container, story.now);
+        story.look();
+        assert_eq!((story.phase(), story.life.crashes), (InstancePhase::Waiting, 0));
+        assert_eq!(story.life.not_before, None, "it starts again at once");
+        assert!(story.reason().contains("Docker Engine did not answer"), "{}", story.reason());
+        story.starts();
+    }
+    story.ends(1);
+    assert_eq!(story.life.crashes, 1);
+}

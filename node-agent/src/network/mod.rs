@@ -27,6 +27,9 @@ use rules::Rules;
 /// The rules are compared with what the kernel has this often.
 const RECHECK: Duration = Duration::from_secs(5);
 
+/// Making a network takes a busy engine seconds; whoever waits for longer waits for one that hangs.
+const ENGINE_LIMIT: Duration = Duration::from_secs(10);
+
 /// Why there is no isolation.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
@@ -87,7 +90,8 @@ impl Network {
     ) -> Result<Option<Reason>, NetworkError> {
         let due = self.checked.is_none_or(|time| time.elapsed() >= RECHECK);
         if due || self.bridge.subnet().is_none() {
-            self.bridge.ensure(engine).await?;
+            let ensured = tokio::time::timeout(ENGINE_LIMIT, self.bridge.ensure(engine)).await;
+            ensured.unwrap_or_else(|_| Err(engine.silent().into()))?;
             self.bridge.check_filter()?;
         }
         let rules = Rules {
@@ -118,6 +122,11 @@ impl Network {
         let text = "the firewall rules of this node had been changed by somebody else; \
                     they were made again";
         Ok(Some(Reason::new("isolation_drifted", text)))
+    }
+
+    /// Has the next [`Self::assert`] look at bridge and rules whatever it knows.
+    pub fn recheck(&mut self) {
+        self.checked = None;
     }
 
     async fn load(&mut self, rules: Rules) -> Result<(), NetworkError> {

@@ -17,8 +17,10 @@ pub struct View {
     pub now: OffsetDateTime,
     /// Queued and running builds.
     pub builds: Vec<Build>,
-    /// Ready nodes with the builder role.
+    /// Ready nodes with the builder role that can build now.
     pub nodes: Vec<Builder>,
+    /// Why a node of these cannot build now, by its own words.
+    pub hindrance: Option<String>,
 }
 
 /// A build that is not over.
@@ -110,10 +112,15 @@ fn settle(view: &View, build: &Build) -> Option<Action> {
             build.unreadable.clone().map(|reason| Action::Fail(build.id, reason))
         }
         None if over => {
-            let text = if view.nodes.is_empty() {
-                "No builder was ready for 30 minutes: no node with the builder role reports."
-            } else {
-                "No builder had room for 30 minutes."
+            let text = match &view.hindrance {
+                Some(hindrance) if view.nodes.is_empty() => {
+                    format!("No builder could work for 30 minutes: {hindrance}.")
+                }
+                _ if view.nodes.is_empty() => {
+                    "No builder was ready for 30 minutes: no node with the builder role reports."
+                        .to_owned()
+                }
+                _ => "No builder had room for 30 minutes.".to_owned(),
             };
             Some(Action::Fail(build.id, Reason::new("no_builder", text)))
         }
@@ -143,6 +150,9 @@ pub fn waiting(view: &View, planned: &[Action], build: &Build) -> Option<Reason>
     }
     if let Some(reason) = &build.unreadable {
         return Some(reason.clone());
+    }
+    if let (true, Some(hindrance)) = (view.nodes.is_empty(), &view.hindrance) {
+        return Some(Reason::new("no_builder", format!("Waits for a builder: {hindrance}.")));
     }
     let is_busy = |other: &Build| other.lease.is_some() && other.project == build.project;
     let (code, text) = if build.not_before > view.now {

@@ -205,11 +205,13 @@ async fn read(world: &World, unreadable: &Waits<BuildId, ()>) -> Result<(View, V
     let open = view::open(&mut connection).await?;
     let builders = view::builders(&mut connection).await?;
     let now = zeitwork_database::installation::now(&mut connection).await?;
+    let hindrance = builders.iter().find_map(|builder| builder.hindrance.clone());
     let nodes = builders
         .iter()
+        .filter(|builder| builder.hindrance.is_none())
         .map(|b| Builder { id: b.id, room: room(u32::try_from(b.cores).unwrap_or(1)) });
     let builds = open.iter().map(|row| build(row, now, unreadable)).collect();
-    let view = View { now, builds, nodes: nodes.collect() };
+    let view = View { now, builds, nodes: nodes.collect(), hindrance };
     Ok((view, open))
 }
 

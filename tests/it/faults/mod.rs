@@ -1,5 +1,6 @@
 //! What survives when processes are killed.
 
 mod disk;
+mod engine;
 mod kills;
 mod pushes;

@@ -1,4 +1,7 @@
-//! Docker Engine for tests: the one that answers, else one that ends with the test process.
+//! Docker Engine for tests: the one that answers, else one that ends with the test process. An
+//! engine that a test may freeze, kill or fill is its own: [`own`].
+
+pub mod own;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +34,7 @@ pub async fn ensure() -> Result<(), String> {
 async fn prepare() -> Result<(), String> {
     let deadline = Instant::now() + LIMIT;
     let mut started = false;
-    while is_leaving() || !answers().await {
+    while is_leaving() || !answers(Path::new(SOCKET)).await {
         if Instant::now() > deadline {
             return Err(format!("no Docker Engine answers on {SOCKET} within {LIMIT:?}"));
         }
@@ -44,9 +47,9 @@ async fn prepare() -> Result<(), String> {
     busybox::ensure(Path::new(SOCKET)).await.map(drop).map_err(|error| error.to_string())
 }
 
-async fn answers() -> bool {
+async fn answers(socket: &Path) -> bool {
     let ping = async {
-        let mut stream = UnixStream::connect(SOCKET).await.ok()?;
+        let mut stream = UnixStream::connect(socket).await.ok()?;
         stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n").await.ok()?;
         let mut answer = [0u8; 12];
         stream.read_exact(&mut answer).await.ok()?;
@@ -74,19 +77,26 @@ fn is_engine(pid: &str) -> bool {
     name.trim() == "dockerd"
 }
 
-/// The engine ends with the thread that started it: that one lives as long as this process.
 fn start() -> Result<(), String> {
     // dockerd refuses to start while the pid of its file belongs to any process at all.
     if !fs::read_to_string(PID_FILE).is_ok_and(|pid| is_engine(pid.trim())) {
         let _ = fs::remove_file(PID_FILE);
     }
+    let engine = spawn(Vec::new(), Stdio::null())?;
+    fs::write(record(), format!("{} {engine}\n", std::process::id())).map_err(|e| e.to_string())
+}
+
+/// Starts an engine; its process. It ends with the thread that started it: that one lives as long
+/// as this process.
+fn spawn(arguments: Vec<String>, log: Stdio) -> Result<u32, String> {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let spawned = Command::new("setpriv")
             .args(["--pdeathsig=TERM", "--", "dockerd"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn();
         let told = spawned.as_ref().map(std::process::Child::id).map_err(ToString::to_string);
         let _ = sender.send(told);
@@ -95,6 +105,5 @@ fn start() -> Result<(), String> {
         }
     });
     let told = receiver.recv().map_err(|error| error.to_string())?;
-    let engine = told.map_err(|error| format!("dockerd: {error} (deploy/setup installs it)"))?;
-    fs::write(record(), format!("{} {engine}\n", std::process::id())).map_err(|e| e.to_string())
+    told.map_err(|error| format!("dockerd: {error} (deploy/setup installs it)"))
 }

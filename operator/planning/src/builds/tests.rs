@@ -31,7 +31,7 @@ fn any_build() -> Build {
 
 fn view(builds: Vec<Build>, rooms: &[usize]) -> View {
     let nodes = rooms.iter().map(|&room| Builder { id: NodeId::new(), room }).collect();
-    View { now: now(), builds, nodes }
+    View { now: now(), builds, nodes, hindrance: None }
 }
 
 #[test]
@@ -155,4 +155,19 @@ proptest! {
         let unique: BTreeSet<BuildId> = actions.iter().map(claimed).collect();
         prop_assert_eq!(unique.len(), actions.len());
     }
+}
+
+#[test]
+fn a_build_waits_for_a_builder_that_says_what_hinders_it() {
+    let build = any_build();
+    let hindrance = Some("one: the node has 1.2 GB free; builds need 2 GB".to_owned());
+    let hindered = View { hindrance, ..view(vec![build.clone()], &[]) };
+    let planned = plan(&hindered);
+    assert_eq!(planned, []);
+    let reason = waiting(&hindered, &planned, &build).unwrap();
+    let text = "Waits for a builder: one: the node has 1.2 GB free; builds need 2 GB.";
+    assert_eq!((reason.code.as_str(), reason.text.as_str()), ("no_builder", text));
+    let over = Build { deadline_at: Some(now()), ..build };
+    let plan = plan(&View { builds: vec![over], ..hindered });
+    assert!(matches!(&plan[..], [Action::Fail(_, reason)] if reason.text.contains("1.2 GB")));
 }

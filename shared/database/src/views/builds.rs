@@ -81,6 +81,8 @@ pub struct Builder {
     pub id: NodeId,
     /// Its cores, by its newest report.
     pub cores: i32,
+    /// Why it cannot build now: its name and its own words.
+    pub hindrance: Option<String>,
 }
 
 /// Queued deployments whose commit is known and whose build is not.
@@ -163,7 +165,9 @@ pub async fn open(connection: &mut PgConnection) -> Result<Vec<Open>> {
 pub async fn builders(connection: &mut PgConnection) -> Result<Vec<Builder>> {
     let rows = sqlx::query_as!(
         Builder,
-        r#"select id as "id: NodeId", coalesce((host->>'cores')::int, 1) as "cores!"
+        r#"select id as "id: NodeId", coalesce((host->>'cores')::int, 1) as "cores!",
+            (select name || ': ' || (problem->>'text') from jsonb_array_elements(problems) problem
+             where problem->>'code' in ('engine_away', 'disk_low') limit 1) as hindrance
         from nodes
         where builder and status = 'ready'
         order by id
