@@ -262,6 +262,7 @@ fn build_parts(
         git: "git".into(),
         git_user,
         guard: Guard::new(config.egress_allow.clone(), config.insecure_hosts.clone()),
+        registries: Guard::new(config.egress_allow.clone(), Vec::new()),
         installation: owner.installation.clone(),
         key,
         cgroup_root: "/sys/fs/cgroup".into(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -61,6 +62,8 @@ pub struct Image {
     pub platform: String,
     /// TCP ports, ascending.
     pub exposed_ports: Vec<u16>,
+    /// Instructions that are carried out in a build on it (`ONBUILD`).
+    pub triggers: Vec<String>,
 }
 
 /// Where the engine keeps things, and how.
@@ -150,15 +153,20 @@ impl Engine {
         if self.image(name).await?.is_some() {
             return Ok(true);
         }
-        let (image, tag) = match name.rsplit_once(['@', ':']) {
-            Some((image, tag)) if !tag.contains('/') => (image, tag),
-            _ => (name, "latest"),
-        };
+        // What counts is the image.
+        let _ = tokio::time::timeout(limit, self.pull(name)).await;
+        Ok(self.image(name).await?.is_some())
+    }
+
+    /// Pulls an image. Dropping the future ends it.
+    ///
+    /// # Errors
+    /// [`EngineError`]; a registry that says no is [`EngineError::Refused`] with its words.
+    pub async fn pull(&self, name: &str) -> Result<(), EngineError> {
+        let (image, tag) = name_and_tag(name);
         let query = query(&[("fromImage", image), ("tag", tag)]);
         let request = request(Method::POST, &format!("/images/create?{query}"), empty())?;
-        // The answer is a stream whose end is the end of the pull; what counts is the image.
-        let _ = tokio::time::timeout(limit, self.exchange(request, collect)).await;
-        Ok(self.image(name).await?.is_some())
+        self.exchange(request, end_of_pull).await
     }
 
     async fn small(&self, method: Method, path: &str) -> Result<Bytes, EngineError> {
@@ -166,6 +174,39 @@ impl Engine {
         tokio::time::timeout(SMALL_CALL, self.exchange(request, collect))
             .await
             .map_err(|_| EngineError::Away("no answer in 10 s".to_owned()))?
+    }
+}
+
+/// An image's name in its parts; a digest is a tag to the engine.
+fn name_and_tag(name: &str) -> (&str, &str) {
+    if let Some(parts) = name.split_once('@') {
+        return parts;
+    }
+    match name.rsplit_once(':') {
+        Some((image, tag)) if !tag.contains('/') => (image, tag),
+        _ => (name, "latest"),
+    }
+}
+
+/// Follows a pull, whose answer is a stream of messages, one a line; the last may be an error.
+async fn end_of_pull(response: Response<Incoming>) -> Result<(), EngineError> {
+    #[derive(Deserialize)]
+    struct Message {
+        error: String,
+    }
+    let mut body = response.into_body().into_data_stream();
+    let mut last = Vec::new();
+    while let Some(piece) = body.next().await {
+        last.extend_from_slice(&piece.map_err(away)?);
+        let end = last.trim_ascii_end().iter().rposition(|&byte| byte == b'\n');
+        last.drain(..end.map_or(0, |end| end + 1));
+        if last.len() > SMALL_ANSWER {
+            return Err(EngineError::Unreadable("a message without end".to_owned()));
+        }
+    }
+    match serde_json::from_slice::<Message>(&last) {
+        Ok(Message { error }) => Err(EngineError::Refused { status: 200, message: error }),
+        Err(_) => Ok(()),
     }
 }
 
@@ -246,6 +287,7 @@ struct Inspected {
 #[serde(rename_all = "PascalCase", default)]
 struct InspectedConfig {
     exposed_ports: Option<serde_json::Map<String, serde_json::Value>>,
+    on_build: Option<Vec<String>>,
 }
 
 impl From<Inspected> for Image {
@@ -254,12 +296,14 @@ impl From<Inspected> for Image {
         if !found.variant.is_empty() {
             platform = format!("{platform}/{}", found.variant);
         }
-        let ports = found.config.and_then(|config| config.exposed_ports).unwrap_or_default();
+        let config = found.config.unwrap_or_default();
+        let ports = config.exposed_ports.unwrap_or_default();
         let mut exposed_ports: Vec<u16> = ports
             .keys()
             .filter_map(|port| port.strip_suffix("/tcp").unwrap_or(port).parse().ok())
             .collect();
         exposed_ports.sort_unstable();
-        Self { id: found.id, size: found.size, platform, exposed_ports }
+        let triggers = config.on_build.unwrap_or_default();
+        Self { id: found.id, size: found.size, platform, exposed_ports, triggers }
     }
 }

@@ -6,6 +6,7 @@
 //! here.
 
 pub mod address;
+mod bases;
 pub mod checkout;
 pub mod context;
 pub mod dockerfile;
@@ -17,7 +18,7 @@ pub mod limits;
 mod log;
 pub mod progress;
 mod reason;
-mod remote_add;
+mod references;
 mod work_directory;
 
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub struct BuildParts {
     pub git_user: Option<GitUser>,
     /// Where repositories may be.
     pub guard: Guard,
+    /// Where registries of base images may be.
+    pub registries: Guard,
     /// Our installation, for labels and names.
     pub installation: String,
     /// Opens what was sealed to this node. Values of a build are sealed with the text of its id
@@ -211,15 +214,18 @@ impl Steps<'_> {
             Err(error) => return reason::of_checkout(&error),
         };
         match Context::locate(&checkout.source, &target.root_directory, &target.dockerfile) {
-            Ok(context) => match remote_add::find(context.content()) {
-                None => self.make(context, checkout.time).await,
-                Some(line) => reason::of_remote_add(&line),
-            },
+            Ok(context) => self.make(context, checkout.time).await,
             Err(error) => reason::of_context(&error),
         }
     }
 
     async fn make(&self, context: Context, time: u64) -> BuildOutcome {
+        let say = |line: &str| self.log.say(Stream::System, line);
+        let (guard, arguments) = (&self.parts.registries, self.arguments());
+        let checked = bases::ensure(self.engine, guard, context.content(), &arguments, say);
+        if let Err(error) = checked.await {
+            return reason::of_base(&error);
+        }
         let prepared = match self.prepare(&context).await {
             Ok(prepared) => prepared,
             Err(error) => return lost("engine_away", error.to_string()),

@@ -7,12 +7,14 @@ use zeitwork_outbound::{GuardError, OutboundError};
 use zeitwork_protocol::report::BuildOutcome;
 
 use super::address::AddressError;
+use super::bases::BaseError;
 use super::checkout::CheckoutError;
 use super::context::ContextError;
 use super::engine::EngineError;
 use super::git::GitError;
 use super::image::ImageError;
 use super::progress::FailedStep;
+use super::references::Refused;
 
 /// Characters of a program's own words in a reason at most.
 const MAXIMUM_WORDS: usize = 600;
@@ -112,11 +114,61 @@ pub fn of_context(error: &ContextError) -> BuildOutcome {
     }
 }
 
-/// The Dockerfile has the engine fetch an address.
-pub fn of_remote_add(line: &str) -> BuildOutcome {
-    let line = words(line);
-    let text = format!("ADD of an address is not allowed, use RUN with wget or curl: {line}");
-    failed("remote_add_refused", text)
+/// Why a build does not stand on its base images.
+pub fn of_base(error: &BaseError) -> BuildOutcome {
+    match error {
+        BaseError::Line(refused) => of_line(refused, ""),
+        BaseError::Trigger { image, refused } => {
+            of_line(refused, &format!("the base image {image} says ONBUILD: "))
+        }
+        BaseError::Registry { image, reason: GuardError::Unresolvable(_) } => {
+            lost("registry_unreachable", format!("the registry of {image} has no address"))
+        }
+        BaseError::Registry { image, reason } => {
+            failed("registry_refused", format!("the image {image} is not fetched: {reason}"))
+        }
+        BaseError::Absent { image, error: EngineError::Refused { message, .. } } => {
+            let name = format!("load metadata for {image}");
+            let step = FailedStep { name, error: message.clone() };
+            let circumstances =
+                Circumstances { limits: Limits::default(), out_of_memory: false, newer: false };
+            of_message(Some(&step), message, circumstances)
+        }
+        BaseError::Absent { image, error } => {
+            lost("registry_unreachable", format!("{image} could not be pulled: {error}"))
+        }
+        BaseError::Engine(error) => lost("engine_away", error.to_string()),
+    }
+}
+
+/// A line that has the engine fetch what it must not, or what nobody can tell before.
+fn of_line(refused: &Refused, whose: &str) -> BuildOutcome {
+    let (code, text, line) = match refused {
+        Refused::RemoteAdd(line) => (
+            "remote_add_refused",
+            "ADD of an address is not allowed, use RUN with wget or curl",
+            line.as_str(),
+        ),
+        Refused::Unclear(line) => (
+            "base_image_unclear",
+            "which image this is cannot be told before the build; name it, or give its variable a \
+             default before the first FROM",
+            line.as_str(),
+        ),
+        Refused::Platform(line) => (
+            "platform_refused",
+            "builds are for this node's platform only; leave --platform out",
+            line.as_str(),
+        ),
+        Refused::Document(line) => (
+            "dockerfile_invalid",
+            "the name of a here-document must be plain letters",
+            line.as_str(),
+        ),
+        Refused::NoDockerfile => ("dockerfile_invalid", "this is no Dockerfile", ""),
+    };
+    let line = if line.is_empty() { String::new() } else { format!(": {}", words(line)) };
+    failed(code, format!("{whose}{text}{line}"))
 }
 
 /// Steps that ran beside each other used more memory than the build may.
@@ -160,7 +212,8 @@ const INVALID: [&str; 4] = [
     "file with no instructions",
 ];
 /// Of a registry that does not answer.
-const UNREACHABLE: [&str; 7] = [
+const UNREACHABLE: [&str; 8] = [
+    "toomanyrequests",
     "no such host",
     "i/o timeout",
     "connection refused",

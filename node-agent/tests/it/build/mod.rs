@@ -3,4 +3,5 @@
 mod building;
 mod ending;
 mod hostile;
+mod registries;
 mod world;

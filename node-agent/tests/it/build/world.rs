@@ -60,6 +60,7 @@ impl World {
             git: PathBuf::from("git"),
             git_user: root.then_some(GitUser { uid: 65_534, gid: 65_534 }),
             guard: Guard::new(vec![], vec![github.address.to_string().parse().unwrap()]),
+            registries: Guard::new(vec![], vec![]),
             installation: BuildId::new().to_string().replace("bld_", "test-"),
             key: Arc::new(PrivateKey::generate().unwrap()),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
