@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use zeitwork_tests::cluster::program;
+use zeitwork_tests::up::program;
 
 /// The figures of one run and where they were taken.
 pub struct Report {

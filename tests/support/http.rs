@@ -9,6 +9,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Slower than this is a failure (the limit of the fault tables).
@@ -72,6 +73,17 @@ impl<'a> Ask<'a> {
 
     async fn send_unbounded(&self, address: SocketAddr) -> Result<Answer, String> {
         let stream = TcpStream::connect(address).await.map_err(|e| format!("connect: {e}"))?;
+        self.send_over(stream).await
+    }
+
+    /// Sends it over a connection that is open, and reads the whole answer.
+    ///
+    /// # Errors
+    /// What went wrong, as text.
+    pub async fn send_over<S>(&self, stream: S) -> Result<Answer, String>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|e| e.to_string())?;
         let driver = tokio::task::JoinSet::from_iter([async move { connection.await.is_ok() }]);

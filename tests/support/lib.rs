@@ -10,9 +10,12 @@
 pub mod cluster;
 pub mod eventually;
 pub mod http;
+mod left;
 pub mod load;
 pub mod process;
+pub mod up;
 pub mod user;
 
 pub use cluster::Cluster;
 pub use eventually::eventually;
+pub use up::Up;

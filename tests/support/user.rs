@@ -1,5 +1,6 @@
 //! A person with an API key.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
@@ -114,6 +115,14 @@ impl User<'_> {
             }
         })
         .await
+    }
+
+    /// Ids of the project's healthy instances.
+    pub async fn healthy(&self, project: &Project) -> BTreeSet<String> {
+        let page = self.get(&format!("/instances?project={}", project.id)).await;
+        let instances = page["items"].as_array().into_iter().flatten();
+        let healthy = instances.filter(|instance| instance["status"] == "healthy");
+        healthy.filter_map(|instance| instance["id"].as_str().map(str::to_owned)).collect()
     }
 
     /// Waits until a commit is live.

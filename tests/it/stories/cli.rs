@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use zeitwork_stand_ins::github::Repository;
 use zeitwork_tests::user::LIVE_LIMIT;
-use zeitwork_tests::{Cluster, cluster, eventually};
+use zeitwork_tests::{Cluster, eventually, up};
 
 use super::app;
 
@@ -26,7 +26,7 @@ struct Ran {
 
 impl Terminal<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(cluster::program("zeitwork"));
+        let mut command = Command::new(up::program("zeitwork"));
         command.env_clear().args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("ZEITWORK_STATE_DIR", &self.cluster.state);
@@ -234,7 +234,7 @@ async fn a_person_goes_back_further_cancels_drains_and_deletes_from_a_terminal()
 #[tokio::test(flavor = "multi_thread")]
 async fn up_refuses_an_unknown_setting_once_and_before_anything_starts() {
     let state = tempfile::tempdir().unwrap();
-    let mut command = Command::new(cluster::program("zeitwork"));
+    let mut command = Command::new(up::program("zeitwork"));
     command.env_clear().arg("up").env("ZEITWORK_STATE_DIR", state.path());
     let refused = command.env("ZEITWORK_NONSENSE", "1").output().await.unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();

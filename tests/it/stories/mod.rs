@@ -7,6 +7,7 @@ mod never_dark;
 mod push;
 mod rollback;
 mod tenancy;
+mod up;
 mod upgrades;
 
 use std::path::Path;

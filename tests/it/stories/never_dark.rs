@@ -11,6 +11,9 @@ use zeitwork_tests::{Cluster, eventually};
 
 use super::{app, live_project};
 
+/// How long an edge stands still: within its lease of 15 s.
+const FROZEN: Duration = Duration::from_secs(10);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_a_push_replaces_what_serves_behind_two_edges() {
     let cluster = Cluster::start().await;
@@ -39,19 +42,30 @@ async fn an_edge_that_was_frozen_during_the_switch_still_finds_who_answers() {
     let frozen = cluster.another_edge().await;
     let load = Load::start(&[cluster.edge], &project.host, 4);
 
+    let before = owner.healthy(&project).await;
     frozen.signal(Signal::SIGSTOP);
+    let stopped = tokio::time::Instant::now();
     let second = repository.commit(&[("version", "2\n")], "Sell").await.unwrap();
     repository.push().await.unwrap();
-    // The frozen edge holds its lease: until it acknowledges or the lease ends, the old
-    // instances stay, and the deployment is not called live before.
-    let thawed = tokio::time::Instant::now() + Duration::from_secs(10);
-    tokio::time::sleep_until(thawed).await;
+    eventually("the new instance is healthy", LIVE_LIMIT, || async {
+        let now = owner.healthy(&project).await;
+        if now.len() > before.len() { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+    // The fault itself: ten seconds, less than the lease that the frozen edge holds.
+    tokio::time::sleep_until(stopped + FROZEN).await;
+    // Until it acknowledges, the old instance stays and the new deployment is not called live.
+    let deployments = owner.get(&format!("/projects/{}/deployments", project.id)).await;
+    assert_eq!(deployments["items"][0]["commit"], second, "{deployments}");
+    assert_eq!(deployments["items"][0]["status"], "starting", "{deployments}");
+    assert!(owner.healthy(&project).await.is_superset(&before), "the old instance serves");
     frozen.signal(Signal::SIGCONT);
-    let answer = zeitwork_tests::http::Ask::get(&project.host, "/").send(frozen.address).await;
-    assert!(answer.as_ref().is_ok_and(|answer| answer.status.is_success()), "{answer:?}");
+    let thawed = Load::start(&[frozen.address], &project.host, 4);
     owner.live(&project, &second).await;
-    let seen = load.finish().await;
-    assert_eq!((seen.failed, &seen.examples[..]), (0, &[][..]), "{seen:?}");
+    for load in [load, thawed] {
+        let seen = load.finish().await;
+        assert_eq!((seen.failed, &seen.examples[..]), (0, &[][..]), "{seen:?}");
+    }
     cluster.assert_consistent().await;
 }
 

@@ -12,6 +12,7 @@ use super::live_project;
 async fn a_rollback_brings_back_the_old_code_with_its_own_variables() {
     let cluster = Cluster::start().await;
     let (owner, project, repository, first) = live_project(&cluster, "acme/back").await;
+    let replaced = owner.healthy(&project).await;
     let variable = format!("/projects/{}/variables/GREETING", project.id);
     owner.send(Method::PUT, &variable, &json!({"value": "hello", "secret": false})).await;
 
@@ -27,6 +28,8 @@ async fn a_rollback_brings_back_the_old_code_with_its_own_variables() {
     let page = cluster.page_with(&project.host, &format!("commit={first}"), LIVE_LIMIT).await;
     assert!(page.text().contains("greeting=\n"), "{}", page.text());
     owner.live(&project, &first).await;
+    // Nothing is started again: what was kept paused goes on.
+    assert_eq!(owner.healthy(&project).await, replaced);
     assert_eq!(owner.settled(&project, &second).await["status"], "retired");
     let seen = load.finish().await;
     assert_eq!((seen.failed, &seen.examples[..]), (0, &[][..]), "{seen:?}");
