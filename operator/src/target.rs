@@ -8,6 +8,7 @@ use zeitwork_database::views::nodes::{self, Build, Instance, Node};
 use zeitwork_database::{PgConnection, steps};
 use zeitwork_model::environment::Limits;
 use zeitwork_model::generation::Position;
+use zeitwork_model::instance::InstanceGoal;
 use zeitwork_model::project::SourceKind;
 use zeitwork_protocol::sealed::Sealed;
 use zeitwork_protocol::target::{BuildTarget, InstanceTarget, NodeTarget};
@@ -26,6 +27,9 @@ const BUILD_LIMITS: Limits = Limits { cpu_millis: 2_000, memory_mb: 2_048 };
 const CHECKOUT_BYTES: u64 = 1 << 30;
 /// Between SIGTERM and SIGKILL; nothing is in flight any more when SIGTERM is sent.
 const STOP_GRACE_MS: u32 = 10_000;
+/// The same for an instance that was never healthy: it has no visitor and nothing to finish, and a
+/// cancel ends what it cancels within two seconds.
+const UNSERVED_GRACE_MS: u32 = 500;
 
 /// Longest wait for a token of GitHub's, which is usually at hand.
 pub(crate) const TOKEN_LIMIT: Duration = Duration::from_secs(5);
@@ -97,6 +101,12 @@ fn public_key(node: &Node) -> Result<PublicKey, Error> {
     Ok(PublicKey::from_bytes(bytes))
 }
 
+/// Known only at the end: a running instance's target does not change when it becomes healthy.
+fn stop_grace_ms(row: &Instance) -> u32 {
+    let unserved = row.goal == InstanceGoal::Stop && !row.was_healthy;
+    if unserved { UNSERVED_GRACE_MS } else { STOP_GRACE_MS }
+}
+
 /// GitHub gives no token now.
 struct Unavailable;
 
@@ -134,7 +144,7 @@ impl Composer<'_> {
             names: vec![format!("{}.{label}.internal", row.process)],
             health: settings.health,
             limits: settings.limits,
-            stop_grace_ms: STOP_GRACE_MS,
+            stop_grace_ms: stop_grace_ms(row),
             variables: self.instance_variables(row).await?,
         }))
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use serde_json::json;
 use zeitwork_tests::process::{self, Part};
-use zeitwork_tests::user::LIVE_LIMIT;
+use zeitwork_tests::user::{LIVE_LIMIT, User};
 use zeitwork_tests::{Cluster, eventually};
 
 use super::live_project;
@@ -13,42 +13,74 @@ use super::live_project;
 /// What a cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_build_is_gone_within_two_seconds_and_the_old_one_serves() {
-    let cluster = Cluster::start().await;
-    let (owner, project, repository, first) = live_project(&cluster, "acme/cancel").await;
-    // No other process sleeps for exactly so long.
-    let sleep = format!("sleep\0{}.5\0", 100_000 + std::process::id());
-    let run = format!("RUN {}\n", sleep.replace('\0', " "));
-    let dockerfile = format!("FROM busybox\nCOPY . .\n{run}CMD [\"true\"]\n");
-    let commit = repository.commit(&[("Dockerfile", &dockerfile)], "Sleep").await.unwrap();
-    repository.push().await.unwrap();
-    eventually("the build sleeps", LIVE_LIMIT, || async {
-        let sleeping = !process::with(Part::Command, &sleep).is_empty();
+/// A command that no other process of this host runs, as the kernel shows it.
+fn own_sleep(seconds: u32) -> String {
+    format!("sleep\0{}.5\0", seconds + std::process::id())
+}
+
+async fn wait_for(command: &str) {
+    eventually("the process sleeps", LIVE_LIMIT, || async {
+        let sleeping = !process::with(Part::Command, command).is_empty();
         if sleeping { Ok(()) } else { Err("no process".to_owned()) }
     })
     .await;
-    let builds = owner.get(&format!("/projects/{}/builds", project.id)).await;
-    let build = &builds["items"][0];
-    assert_eq!(build["status"], "running", "{build}");
-    let build = format!("/builds/{}", build["id"].as_str().unwrap());
+}
 
+/// Cancels, and fails unless the processes are gone and the resource says so in time.
+async fn cancel(owner: &User<'_>, path: &str, command: &str) {
     let began = Instant::now();
-    owner.send(Method::POST, &format!("{build}/cancel"), &json!({})).await;
+    owner.send(Method::POST, &format!("{path}/cancel"), &json!({})).await;
     eventually("the process is gone", LIVE_LIMIT, || async {
-        let left = process::with(Part::Command, &sleep);
+        let left = process::with(Part::Command, command);
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })
     .await;
     let took = began.elapsed();
     assert!(took < CANCEL_LIMIT, "the process was there for {took:?}");
-    eventually("the build is cancelled", LIVE_LIMIT, || async {
-        let seen = owner.call(Method::GET, &build, None).await?;
+    eventually("it is cancelled", LIVE_LIMIT, || async {
+        let seen = owner.call(Method::GET, path, None).await?;
         if seen.json()["status"] == "cancelled" { Ok(()) } else { Err(seen.text()) }
     })
     .await;
     let took = began.elapsed();
-    assert!(took < CANCEL_LIMIT, "the build was not cancelled for {took:?}");
+    assert!(took < CANCEL_LIMIT, "{path} was not cancelled for {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_build_is_gone_within_two_seconds_and_the_old_one_serves() {
+    let cluster = Cluster::start().await;
+    let (owner, project, repository, first) = live_project(&cluster, "acme/cancel").await;
+    for (seconds, resource) in [(100_000, "builds"), (200_000, "deployments")] {
+        let sleep = own_sleep(seconds);
+        let run = format!("RUN {}\n", sleep.replace('\0', " "));
+        let dockerfile = format!("FROM busybox\nCOPY . .\n{run}CMD [\"true\"]\n");
+        let commit = repository.commit(&[("Dockerfile", &dockerfile)], "Sleep").await.unwrap();
+        repository.push().await.unwrap();
+        wait_for(&sleep).await;
+        let page = owner.get(&format!("/projects/{}/{resource}", project.id)).await;
+        let newest = &page["items"][0];
+        assert!(["running", "building"].contains(&newest["status"].as_str().unwrap()), "{newest}");
+        cancel(&owner, &format!("/{resource}/{}", newest["id"].as_str().unwrap()), &sleep).await;
+        assert_eq!(owner.settled(&project, &commit).await["status"], "cancelled");
+    }
+    cluster.page_with(&project.host, &format!("commit={first}"), LIVE_LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_start_is_gone_within_two_seconds_though_it_ignores_sigterm() {
+    let cluster = Cluster::start().await;
+    let (owner, project, repository, first) = live_project(&cluster, "acme/stubborn").await;
+    let sleep = own_sleep(300_000);
+    let command = format!("trap '' TERM; {}& wait", sleep.replace('\0', " "));
+    let dockerfile = format!("FROM busybox\nCMD [\"sh\", \"-c\", \"{command}\"]\n");
+    let commit = repository.commit(&[("Dockerfile", &dockerfile)], "Ignore").await.unwrap();
+    repository.push().await.unwrap();
+    wait_for(&sleep).await;
+    let page = owner.get(&format!("/projects/{}/deployments", project.id)).await;
+    let newest = &page["items"][0];
+    assert_eq!(newest["status"], "starting", "{newest}");
+    cancel(&owner, &format!("/deployments/{}", newest["id"].as_str().unwrap()), &sleep).await;
     assert_eq!(owner.settled(&project, &commit).await["status"], "cancelled");
     cluster.page_with(&project.host, &format!("commit={first}"), LIVE_LIMIT).await;
+    cluster.assert_consistent().await;
 }
