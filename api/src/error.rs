@@ -1,7 +1,7 @@
 //! From errors to answers, in one place.
 
 use axum::response::{IntoResponse, Response};
-use zeitwork_database::{Error as DatabaseError, Transaction};
+use zeitwork_database::Error as DatabaseError;
 use zeitwork_runtime::lifecycle::chain;
 use zeitwork_web::{Code, Problem};
 
@@ -9,8 +9,19 @@ use zeitwork_web::{Code, Problem};
 pub type Answer<T> = Result<T, Refusal>;
 
 /// Why a request is refused.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Refusal(pub Problem);
+
+impl Refusal {
+    /// What is named in the body and not there is a mistake of that field, not of the path.
+    pub fn of_field(self, pointer: &str) -> Self {
+        if self.0.code() != Code::NotFound {
+            return self;
+        }
+        let text = "there is nothing of this name that the key may see";
+        Self(Problem::invalid(pointer, "unknown", text))
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -50,12 +61,6 @@ impl From<zeitwork_secrets::Error> for Refusal {
     fn from(error: zeitwork_secrets::Error) -> Self {
         Self(Problem::internal(&error))
     }
-}
-
-/// Commits; only then is the answer true.
-pub async fn commit(transaction: Transaction) -> Answer<()> {
-    transaction.commit().await.map_err(DatabaseError::from)?;
-    Ok(())
 }
 
 /// A name that another row has: 409 with the field.

@@ -10,6 +10,8 @@ use zeitwork_runtime::telemetry::{Telemetry, TelemetrySettings};
 use zeitwork_runtime::{ConfigError, Lifecycle, Settings};
 use zeitwork_secrets::MasterKey;
 
+/// Longest statement: nobody waits for the answer any more.
+const STATEMENT: Duration = Duration::from_secs(4);
 /// Requests in flight may take so long when the daemon stops; streams end at once.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -36,7 +38,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     life.install_signal_handlers()?;
     let master_key = MasterKey::load_or_create(&config.master_key_file)?;
     let url = config.database_url.clone().context("ZEITWORK_DATABASE_URL is not set")?;
-    let database = Database::new(&url, "zeitwork-api", &PoolSettings::default())?;
+    let settings = PoolSettings { statement: STATEMENT, ..PoolSettings::default() };
+    let database = Database::new(&url, "zeitwork-api", &settings)?;
     zeitwork_api::run(config, Parts { database, master_key }, &life)?;
     Ok(life.drain(DRAIN).await?)
 }

@@ -4,20 +4,24 @@ use std::borrow::Cow;
 
 use axum::extract::{FromRequest, Request, State};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use zeitwork_auth::signature;
-use zeitwork_database::webhook_deliveries::{self, NewDelivery};
+use zeitwork_database::webhook_deliveries::NewDelivery;
 use zeitwork_model::id::DeliveryId;
 use zeitwork_web::{Code, CurrentRequest, Problem};
 
-use crate::error::{Answer, commit};
+use crate::error::Answer;
 use crate::state::App;
 
 /// GitHub sends no more (docs: "payloads are capped at 25 MB").
 pub const BODY_MAXIMUM: usize = 25 * 1024 * 1024;
+/// Bodies above this are rare, and read before anybody knows who sent them.
+const LARGE: usize = 1024 * 1024;
+/// So many large ones are read at once: memory is bounded whatever strangers send.
+pub const LARGE_AT_ONCE: usize = 8;
 
 /// What is looked up by: everything else of the payload is the operator's business.
 #[derive(Debug, Default, Deserialize)]
@@ -63,35 +67,41 @@ pub async fn github(State(app): State<App>, request: Request) -> Answer<StatusCo
     }
     let request_id = request.extensions().get::<CurrentRequest>().cloned();
     let headers = request.headers().clone();
+    let _room = if is_large(&headers) {
+        Some(app.large_bodies.try_acquire().map_err(|_| Code::Unavailable)?)
+    } else {
+        None
+    };
     let body = Bytes::from_request(request, &app)
         .await
         .map_err(|rejection| Problem::new(Code::of_status(rejection.status())))?;
     let signatures = headers.get_all(signature::HEADER).iter().map(http::HeaderValue::as_bytes);
     signature::verify(&app.config.webhook_secrets, signatures, &body)
         .map_err(|_| Code::SignatureInvalid)?;
-    let text = payload_of(&headers, &body)?;
+    let text = payload_of(&headers, body)?;
     let payload = Payload::read(&text)?;
     let name = payload.repository.as_ref().and_then(|repository| repository.full_name.as_deref());
     let delivery = NewDelivery {
         id: DeliveryId::new(),
-        delivery_id: header(&headers, "x-github-delivery")?,
-        event: header(&headers, "x-github-event")?,
+        delivery_id: header(&headers, "x-github-delivery")?.to_owned(),
+        event: header(&headers, "x-github-event")?.to_owned(),
         installation_id: payload.installation.map(|installation| installation.id),
         repository_id: payload.repository.as_ref().map(|repository| repository.id),
         // The database's text holds no NUL.
-        repository: name.filter(|name| !name.contains('\0')),
-        payload: &text,
-        request_id: request_id.as_ref().map_or("", |request| &request.id),
+        repository: name.filter(|name| !name.contains('\0')).map(str::to_owned),
+        payload: text.clone(),
+        request_id: request_id.map(|request| request.id).unwrap_or_default(),
     };
-    store(&app, &delivery).await
+    let (id, event) = (delivery.id, delivery.event.clone());
+    let new = app.inbox.store(delivery).await?;
+    tracing::info!(delivery.id = %id, delivery.new = new, event, "delivery");
+    Ok(StatusCode::ACCEPTED)
 }
 
-async fn store(app: &App, delivery: &NewDelivery<'_>) -> Answer<StatusCode> {
-    let mut transaction = app.database.begin().await?;
-    let new = webhook_deliveries::insert(&mut transaction, delivery).await?;
-    commit(transaction).await?;
-    tracing::info!(delivery.id = %delivery.id, delivery.new = new, event = delivery.event, "delivery");
-    Ok(StatusCode::ACCEPTED)
+/// What does not say how long it is counts as large.
+fn is_large(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    length.is_none_or(|length: usize| length > LARGE)
 }
 
 /// A header of 1–100 visible ASCII characters, once.
@@ -107,15 +117,15 @@ fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Answer<&'a str> {
 }
 
 /// The JSON text: the body, or the field `payload` of a form.
-fn payload_of<'a>(headers: &HeaderMap, body: &'a Bytes) -> Answer<Cow<'a, [u8]>> {
+fn payload_of(headers: &HeaderMap, body: Bytes) -> Answer<Bytes> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match kind.split(';').next().unwrap_or_default().trim() {
-        "application/json" => Ok(Cow::Borrowed(body)),
+        "application/json" => Ok(body),
         "application/x-www-form-urlencoded" => {
-            let mut fields = url::form_urlencoded::parse(body);
+            let mut fields = url::form_urlencoded::parse(&body);
             let payload = fields.find(|(name, _)| name == "payload").map(|(_, value)| value);
             let payload = payload.ok_or(Code::MalformedJson)?;
-            Ok(Cow::Owned(payload.into_owned().into_bytes()))
+            Ok(payload.into_owned().into_bytes().into())
         }
         _ => Err(Code::UnsupportedMediaType.into()),
     }

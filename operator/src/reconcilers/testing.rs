@@ -118,16 +118,17 @@ impl TestWorld {
         let repository = &event.payload["repository"];
         let new = NewDelivery {
             id: DeliveryId::new(),
-            delivery_id: guid,
-            event: &event.name,
+            delivery_id: guid.to_owned(),
+            event: event.name.clone(),
             installation_id: event.payload["installation"]["id"].as_i64(),
             repository_id: repository["id"].as_i64(),
-            repository: repository["full_name"].as_str(),
-            payload: &payload,
-            request_id: "req_test",
+            repository: repository["full_name"].as_str().map(str::to_owned),
+            payload: payload.into(),
+            request_id: "req_test".to_owned(),
         };
-        webhook_deliveries::insert(&mut *self.sql().await, &new).await.unwrap();
-        new.id
+        let id = new.id;
+        webhook_deliveries::insert(&mut *self.sql().await, &[new]).await.unwrap();
+        id
     }
 
     /// Stores everything that GitHub would tell from the given event on, in this order.

@@ -96,8 +96,16 @@ impl TestDatabase {
 /// Where one fails.
 pub async fn execute(database: &Database, statements: &str) {
     let mut connection = database.acquire().await.expect("the test database answers");
+    execute_in(&mut connection, statements).await;
+}
+
+/// The same on a connection of the caller's, whose transaction then goes on.
+///
+/// # Panics
+/// Where one fails.
+pub async fn execute_in(connection: &mut sqlx::PgConnection, statements: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
-        .execute(&mut *connection)
+        .execute(connection)
         .await
         .unwrap_or_else(|error| panic!("{statements}: {error}"));
 }

@@ -1,8 +1,10 @@
 //! Stored webhook deliveries, as they are taken and shown. (Claiming and ending them is the
 //! operator's: `webhook_queue`.)
 
+use bytes::Bytes;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use uuid::Uuid;
 use zeitwork_model::id::{DeliveryId, OrganisationId, ProjectId};
 use zeitwork_model::webhook::DeliveryStatus;
 
@@ -10,23 +12,23 @@ use crate::Result;
 
 /// A delivery to be stored.
 #[derive(Debug, Clone)]
-pub struct NewDelivery<'a> {
+pub struct NewDelivery {
     /// Our id.
     pub id: DeliveryId,
     /// The sender's id: a redelivery has the same one.
-    pub delivery_id: &'a str,
+    pub delivery_id: String,
     /// `push`, `installation`, …
-    pub event: &'a str,
+    pub event: String,
     /// From the payload.
     pub installation_id: Option<i64>,
     /// From the payload.
     pub repository_id: Option<i64>,
     /// From the payload: `owner/name`, for display.
-    pub repository: Option<&'a str>,
+    pub repository: Option<String>,
     /// The JSON text, as it was signed or as it was in the form.
-    pub payload: &'a [u8],
+    pub payload: Bytes,
     /// Of the request that brought it.
-    pub request_id: &'a str,
+    pub request_id: String,
 }
 
 /// A delivery as it is shown.
@@ -54,28 +56,42 @@ pub struct Delivery {
     pub finished_at: Option<OffsetDateTime>,
 }
 
-/// Stores a delivery and wakes the operator; whether it was new.
+/// Stores deliveries and wakes the operator; the ids of those that were new.
 ///
 /// # Errors
-/// Those of every statement.
-pub async fn insert(connection: &mut PgConnection, new: &NewDelivery<'_>) -> Result<bool> {
-    let done = sqlx::query!(
-        "insert into webhook_deliveries (id, source, delivery_id, event, installation_id,
+/// Those of every statement: none is stored then.
+pub async fn insert(connection: &mut PgConnection, all: &[NewDelivery]) -> Result<Vec<DeliveryId>> {
+    let ids: Vec<Uuid> = all.iter().map(|new| new.id.0).collect();
+    let delivery_ids: Vec<&str> = all.iter().map(|new| new.delivery_id.as_str()).collect();
+    let events: Vec<&str> = all.iter().map(|new| new.event.as_str()).collect();
+    let installations: Vec<Option<i64>> = all.iter().map(|new| new.installation_id).collect();
+    let repository_ids: Vec<Option<i64>> = all.iter().map(|new| new.repository_id).collect();
+    let repositories: Vec<Option<&str>> = all.iter().map(|new| new.repository.as_deref()).collect();
+    let payloads: Vec<&[u8]> = all.iter().map(|new| new.payload.as_ref()).collect();
+    let request_ids: Vec<&str> = all.iter().map(|new| new.request_id.as_str()).collect();
+    let new = sqlx::query_scalar!(
+        r#"insert into webhook_deliveries (id, source, delivery_id, event, installation_id,
             repository_id, repository, payload, request_id)
-        values ($1, 'github', $2, $3, $4, $5, $6, $7, $8)
-        on conflict (source, delivery_id) do nothing",
-        new.id as DeliveryId,
-        new.delivery_id,
-        new.event,
-        new.installation_id,
-        new.repository_id,
-        new.repository,
-        new.payload,
-        new.request_id
+        select id, 'github', delivery_id, event, installation_id, repository_id, repository,
+            payload, request_id
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[],
+                $7::bytea[], $8::text[])
+            as new (id, delivery_id, event, installation_id, repository_id, repository, payload,
+                request_id)
+        on conflict (source, delivery_id) do nothing
+        returning id as "id: DeliveryId""#,
+        &ids,
+        &delivery_ids as &[&str],
+        &events as &[&str],
+        &installations as &[Option<i64>],
+        &repository_ids as &[Option<i64>],
+        &repositories as &[Option<&str>],
+        &payloads as &[&[u8]],
+        &request_ids as &[&str]
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(new)
 }
 
 /// All deliveries, newest first.
@@ -135,6 +151,29 @@ pub async fn list_of_project(
     .fetch_all(connection)
     .await?;
     Ok(rows)
+}
+
+/// Makes deliveries pending again that were ignored because nobody had their installation: the
+/// newest 200.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn take_up(connection: &mut PgConnection, installation: i64) -> Result<()> {
+    sqlx::query!(
+        "update webhook_deliveries
+        set status = 'pending', attempts = 0, next_attempt_at = now(), reason_code = null,
+            reason_text = null, finished_at = null
+        where id in (
+            select id from webhook_deliveries
+            where installation_id = $1 and status = 'ignored'
+                and reason_code = 'installation_not_claimed'
+            order by id desc
+            limit 200)",
+        installation
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Makes a delivery pending again, if it is about the project's repository (`scope`) or for the

@@ -30,34 +30,23 @@ pub struct Claimed {
     pub request_id: Option<String>,
 }
 
-/// Claims what is due, oldest first; nothing is written where nothing is due.
+/// Claims what is due, oldest first.
 ///
 /// # Errors
 /// Those of every statement.
 pub async fn claim(connection: &mut PgConnection, limit: i64) -> Result<Vec<Claimed>> {
-    // Asked first, because also an update of no rows would wake the operator again.
-    let due = sqlx::query_scalar!(
-        "select id from webhook_deliveries
-        where status = 'pending' and next_attempt_at <= now()
-        order by id
-        limit $1",
-        limit
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    if due.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut rows = sqlx::query_as!(
         Claimed,
         r#"update webhook_deliveries
         set attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
         where id in (select id from webhook_deliveries
-                     where id = any($1) and status = 'pending' and next_attempt_at <= now()
+                     where status = 'pending' and next_attempt_at <= now()
+                     order by id
+                     limit $1
                      for update skip locked)
         returning id as "id: DeliveryId", attempts as attempt, event, repository_id,
             request_id"#,
-        &due,
+        limit,
         LEASE_SECONDS
     )
     .fetch_all(connection)
