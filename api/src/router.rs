@@ -1,7 +1,7 @@
 //! The contents page of the API.
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Router, routing};
 use utoipa_axum::router::OpenApiRouter;
@@ -14,8 +14,8 @@ use crate::handlers::{
     logs, nodes, openapi, organisations, projects, running, system, variables, webhook_deliveries,
     webhooks, wishes,
 };
-use crate::measure;
 use crate::state::App;
+use crate::{measure, patience};
 
 /// Everything that needs a key.
 pub fn resources() -> OpenApiRouter<App> {
@@ -43,7 +43,6 @@ fn projects_and_below() -> OpenApiRouter<App> {
         .routes(routes!(builds::list))
         .routes(routes!(webhook_deliveries::list))
         .routes(routes!(webhook_deliveries::replay))
-        .routes(routes!(github::installations))
 }
 
 fn work() -> OpenApiRouter<App> {
@@ -66,6 +65,8 @@ fn platform() -> OpenApiRouter<App> {
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(audit_events::list))
+        .routes(routes!(github::list))
+        .routes(routes!(github::assign, github::release))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
         .routes(routes!(nodes::cordon))
@@ -95,6 +96,7 @@ pub fn router(app: &App) -> Router {
         .route("/docs", routing::get(openapi::page));
     let system = system_routes_for(app.health.clone(), app.metrics.clone(), health::access(app));
     let router = Router::new().nest("/api/v1", api).with_state(app.clone()).merge(system);
-    let measured = router.layer(from_fn_with_state(app.requests.clone(), measure::layer));
+    let bounded = router.layer(from_fn(patience::layer));
+    let measured = bounded.layer(from_fn_with_state(app.requests.clone(), measure::layer));
     standard(measured, Limits::default())
 }

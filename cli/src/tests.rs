@@ -21,7 +21,7 @@ fn the_format_may_stand_anywhere() {
 
 #[test]
 fn lists_need_no_verb() {
-    for noun in ["projects", "deployments", "nodes", "keys"] {
+    for noun in ["projects", "deployments", "nodes", "keys", "installations"] {
         assert!(Cli::try_parse_from(["zeitwork", noun]).is_ok(), "{noun}");
     }
 }

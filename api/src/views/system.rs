@@ -4,8 +4,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::serde::rfc3339;
 use utoipa::ToSchema;
-use zeitwork_database::{nodes, system, webhook_deliveries};
-use zeitwork_model::id::{DeliveryId, NodeId};
+use zeitwork_database::{github_installations, nodes, system, webhook_deliveries};
+use zeitwork_model::id::{DeliveryId, NodeId, OrganisationId};
 use zeitwork_model::node::NodeStatus;
 use zeitwork_model::reason::Reason;
 use zeitwork_model::webhook::DeliveryStatus;
@@ -176,6 +176,8 @@ pub struct GithubInstallation {
     pub id: i64,
     /// The account's login.
     pub account: String,
+    /// Whose projects may use it; null: nobody's yet.
+    pub organisation_id: Option<OrganisationId>,
     /// Whether GitHub suspended it.
     pub suspended: bool,
     /// Since when it is known.
@@ -183,11 +185,12 @@ pub struct GithubInstallation {
     pub created_at: OffsetDateTime,
 }
 
-impl From<system::GithubInstallation> for GithubInstallation {
-    fn from(row: system::GithubInstallation) -> Self {
+impl From<github_installations::Installation> for GithubInstallation {
+    fn from(row: github_installations::Installation) -> Self {
         Self {
             id: row.installation_id,
             account: row.account,
+            organisation_id: row.organisation_id,
             suspended: row.suspended_at.is_some(),
             created_at: row.created_at,
         }

@@ -54,8 +54,13 @@ fn needs(operation: &str) -> Option<Scope> {
         | "cancel_build"
         | "retry_build"
         | "replay_webhook_delivery" => Scope::Write,
-        "create_api_key" | "list_api_keys" | "revoke_api_key" | "list_audit_events" => Scope::Admin,
+        "create_api_key"
+        | "list_api_keys"
+        | "revoke_api_key"
+        | "list_audit_events"
+        | "release_github_installation" => Scope::Admin,
         "create_organisation"
+        | "assign_github_installation"
         | "list_nodes"
         | "get_node"
         | "cordon_node"
@@ -127,6 +132,7 @@ impl Names {
             ("node", stock.node.to_string()),
             ("delivery", stock.delivery.to_string()),
             ("key", user.key_id.to_string()),
+            ("installation", stock.installation.to_string()),
             ("name", "COLOUR".to_owned()),
         ])
     }
@@ -142,6 +148,7 @@ impl Names {
             ("node", NodeId::new().to_string()),
             ("delivery", DeliveryId::new().to_string()),
             ("key", ApiKeyId::new().to_string()),
+            ("installation", "4294967296".to_owned()),
             ("name", "COLOUR".to_owned()),
         ])
     }
@@ -157,7 +164,11 @@ impl Names {
 
 async fn call(user: &User<'_>, operation: &Operation, names: &Names) -> Reply {
     let request = user.request(operation.method.clone(), &names.fill(&operation.path));
-    match body(&operation.id) {
+    let body = match operation.id.as_str() {
+        "assign_github_installation" => Some(json!({ "organisation": user.organisation })),
+        other => body(other),
+    };
+    match body {
         Some(body) => Reply::of(request.json(&body)).await,
         None => Reply::of(request).await,
     }

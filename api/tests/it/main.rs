@@ -3,8 +3,11 @@
 
 mod deployments;
 mod every_endpoint;
+mod inbox;
+mod installations;
 mod keys;
 mod projects;
+mod repeats;
 mod running;
 mod stock;
 mod streams;

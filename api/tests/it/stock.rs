@@ -18,6 +18,8 @@ pub struct Stock {
     pub instance: InstanceId,
     pub node: NodeId,
     pub delivery: DeliveryId,
+    /// GitHub's number, given to the user's organisation.
+    pub installation: i64,
 }
 
 impl Stock {
@@ -36,6 +38,7 @@ impl Stock {
             instance: InstanceId::new(),
             node: NodeId::new(),
             delivery: DeliveryId::new(),
+            installation: number_of(id(&project["id"])),
         };
         stock.fill(user).await;
         stock
@@ -47,10 +50,11 @@ impl Stock {
         let environment = self.environment.parse::<zeitwork_model::id::EnvironmentId>().unwrap().0;
         let (node, instance, delivery) = (self.node.0, self.instance.0, self.delivery.0);
         let name = node.simple();
-        // Numbers of GitHub's, different for each stock.
-        let number = project.as_u128() & u128::from(u32::MAX);
+        let number = self.installation;
         let script = format!(
-            "update projects set installation_id = {number}, repository_id = {number}
+            "insert into github_installations (installation_id, organisation_id, account)
+             values ({number}, '{organisation}', 'acme');
+             update projects set installation_id = {number}, repository_id = {number}
              where id = '{project}';
              insert into builds (id, organisation_id, project_id, commit_sha, root_directory,
                 dockerfile, plan_key)
@@ -94,4 +98,10 @@ pub fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(value: &Value) -> T {
 
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
+}
+
+/// A number as GitHub would give it, different for each stock.
+fn number_of(project: ProjectId) -> i64 {
+    let [.., a, b, c, d] = project.0.into_bytes();
+    i64::from(u32::from_be_bytes([a, b, c, d]))
 }

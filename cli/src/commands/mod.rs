@@ -6,6 +6,7 @@ mod deployments;
 mod doctor;
 mod env;
 mod follow;
+mod installations;
 mod keys;
 mod logs;
 mod migrate;
@@ -80,6 +81,11 @@ pub enum Command {
         #[command(flatten)]
         list: keys::Place,
     },
+    /// List installations of the GitHub App, and give them to organisations.
+    Installations {
+        #[command(subcommand)]
+        verb: Option<installations::Verb>,
+    },
     /// The platform's owner.
     Owner {
         #[command(subcommand)]
@@ -115,6 +121,7 @@ pub async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Env { verb } => env::run(verb, session).await,
         Command::Nodes { verb } => nodes::run(verb, session).await,
         Command::Keys { verb, list } => keys::run(verb, list, session).await,
+        Command::Installations { verb } => installations::run(verb, session).await,
         Command::Owner { verb } => owner::run(&verb, session).await,
         Command::Completions(completions) => completions.run(session),
     }

@@ -22,6 +22,10 @@ pub enum Action {
     ReadAudit,
     /// Make organisations and see those of others.
     ManageOrganisations,
+    /// See every GitHub installation and give it to an organisation.
+    AssignInstallations,
+    /// Give up a GitHub installation of the organisation.
+    ReleaseInstallations,
     /// See nodes.
     ReadNodes,
     /// Cordon and drain nodes.
@@ -41,6 +45,8 @@ impl Action {
         Self::ManageKeys,
         Self::ReadAudit,
         Self::ManageOrganisations,
+        Self::AssignInstallations,
+        Self::ReleaseInstallations,
         Self::ReadNodes,
         Self::ManageNodes,
         Self::ReadSystem,
@@ -52,10 +58,12 @@ impl Action {
         match self {
             Self::ReadProjects | Self::ReadOrganisation => Scope::Read,
             Self::WriteProjects | Self::Deploy | Self::ReplayDeliveries => Scope::Write,
-            Self::ManageKeys | Self::ReadAudit => Scope::Admin,
-            Self::ManageOrganisations | Self::ReadNodes | Self::ManageNodes | Self::ReadSystem => {
-                Scope::Platform
-            }
+            Self::ManageKeys | Self::ReadAudit | Self::ReleaseInstallations => Scope::Admin,
+            Self::ManageOrganisations
+            | Self::AssignInstallations
+            | Self::ReadNodes
+            | Self::ManageNodes
+            | Self::ReadSystem => Scope::Platform,
         }
     }
 }

@@ -74,18 +74,20 @@ async fn claim(
     project: &GithubProject,
     found: &Installation,
 ) -> Result<Option<Reason>, Error> {
+    installations::note(connection, found.id, &found.account).await?;
     if project.organisation == OWNER {
         let organisation = project.organisation_id;
-        installations::claim(connection, found.id, organisation, &found.account).await?;
+        installations::claim(connection, found.id, organisation).await?;
     }
-    let claim = installations::get(connection, found.id).await?;
-    if claim.is_some_and(|claim| claim.organisation_id == project.organisation_id) {
+    let holder = installations::holder(connection, found.id).await?;
+    if holder == Some(project.organisation_id) {
         return Ok(None);
     }
     let text = format!(
         "The installation of the GitHub App in {} belongs to no or another organisation here: \
-         the owner of this platform has to give it to yours.",
-        found.account
+         this platform's owner can give it to yours (`zeitwork installations assign {} \
+         --organisation {}`).",
+        found.account, found.id, project.organisation
     );
     Ok(Some(Reason::new("installation_not_claimed", text)))
 }

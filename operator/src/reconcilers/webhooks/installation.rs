@@ -25,6 +25,9 @@ pub(super) async fn take(
     }
     let mut transaction = world.database.begin().await?;
     let mut end = End::processed();
+    if let (Some(account), true) = (event.installation.account(), event.action != "deleted") {
+        installations::note(&mut transaction, id, account).await?;
+    }
     match event.action.as_str() {
         "suspend" => {
             installations::set_suspended(&mut transaction, id, true).await?;

@@ -51,13 +51,34 @@ pub(super) struct Author {
 #[derive(Debug, Deserialize)]
 pub(super) struct InstallationEvent {
     pub(super) action: String,
-    pub(super) installation: Numbered,
+    pub(super) installation: Installed,
     #[serde(default)]
     pub(super) repositories: Vec<Named>,
     #[serde(default)]
     pub(super) repositories_added: Vec<Named>,
     #[serde(default)]
     pub(super) repositories_removed: Vec<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Installed {
+    pub(super) id: i64,
+    pub(super) account: Option<Account>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Account {
+    /// Enterprises have a slug instead.
+    login: Option<String>,
+    slug: Option<String>,
+}
+
+impl Installed {
+    /// How its account is called, where GitHub says so.
+    pub(super) fn account(&self) -> Option<&str> {
+        let account = self.account.as_ref()?;
+        account.login.as_deref().or(account.slug.as_deref())
+    }
 }
 
 /// `repository`.

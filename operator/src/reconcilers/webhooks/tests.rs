@@ -1,4 +1,4 @@
-use zeitwork_database::organisations;
+use zeitwork_database::{github_installations as installations, organisations};
 use zeitwork_model::deployment::DeploymentStatus;
 use zeitwork_model::id::OrganisationId;
 use zeitwork_model::webhook::DeliveryStatus;
@@ -342,4 +342,66 @@ async fn a_repository_that_was_renamed_or_moved_is_followed_whether_it_was_told_
         let told = world.github.statuses();
         assert!(told.iter().any(|status| status.repository == name), "{told:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_before_an_installation_was_given_is_deployed_once_it_is() {
+    let world = TestWorld::start().await;
+    let repository = world.github.repository("acme/shop").await.unwrap();
+    let other = stranger_of(&world).await;
+    let project = world.project_of(other, "shop", &repository.full_name, None).await;
+    let sha = push(&repository, "First").await;
+    let ids = world.store_since(0).await;
+    let mut webhooks = Webhooks::new(&world.world);
+    world.settle(&mut webhooks).await;
+    let ignored = world.delivery(ids[0]).await;
+    assert_eq!(outcome(&ignored), (DeliveryStatus::Ignored, "installation_not_claimed"));
+    let number = i64::try_from(repository.installation).unwrap();
+    let advice = format!("installations assign {number} --organisation other");
+    assert!(ignored.reason_text.unwrap().contains(&advice));
+    let mut sql = world.sql().await;
+    installations::give(&mut sql, number, Some(other)).await.unwrap();
+    zeitwork_database::webhook_deliveries::take_up(&mut sql, number).await.unwrap();
+    drop(sql);
+    world.settle(&mut webhooks).await;
+    assert_eq!(outcome(&world.delivery(ids[0]).await), (DeliveryStatus::Processed, ""));
+    let deployed = format!(
+        "select commit_sha from deployments where environment_id = '{}'",
+        project.environment.0
+    );
+    assert_eq!(zeitwork_database::testing::texts(&world.database.owner, &deployed).await, [sha]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_is_known_as_soon_as_github_tells_of_it() {
+    let (world, _repository, _project, mut webhooks) = shop().await;
+    let event = Event {
+        guid: "created".to_owned(),
+        name: "installation".to_owned(),
+        payload: serde_json::json!({
+            "action": "created", "repositories": [],
+            "installation": { "id": 4711, "account": { "login": "eve" } }
+        }),
+    };
+    world.store(&event, "created").await;
+    world.settle(&mut webhooks).await;
+    let known = "select account || ':' || coalesce(organisation_id::text, 'nobody')
+        from github_installations where installation_id = 4711";
+    let found = zeitwork_database::testing::texts(&world.database.owner, known).await;
+    assert_eq!(found, ["eve:nobody"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_does_not_keep_an_installation_that_was_given_away_while_it_was_asked() {
+    let (world, repository, project, mut webhooks) = shop().await;
+    push(&repository, "First").await;
+    world.store_since(0).await;
+    world.settle(&mut webhooks).await;
+    let other = stranger_of(&world).await;
+    let number = i64::try_from(repository.installation).unwrap();
+    let mut sql = world.sql().await;
+    installations::give(&mut sql, number, Some(other)).await.unwrap();
+    let name = &repository.full_name;
+    let late = zeitwork_database::steps::sources::connect(&mut sql, project.id, name, number, 7);
+    assert!(matches!(late.await, Err(zeitwork_database::Error::Stale(_))));
 }

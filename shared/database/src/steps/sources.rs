@@ -10,7 +10,8 @@ use crate::Result;
 /// Writes the numbers that a repository's name was resolved to; its reason goes.
 ///
 /// # Errors
-/// [`crate::Error::Stale`] where the project has another repository now.
+/// [`crate::Error::Stale`] where the project has another repository now, or its organisation
+/// does not have the installation any more.
 pub async fn connect(
     connection: &mut PgConnection,
     project: ProjectId,
@@ -19,10 +20,14 @@ pub async fn connect(
     repository_id: i64,
 ) -> Result<()> {
     let done = sqlx::query!(
-        "update projects
+        "update projects p
         set installation_id = $3, repository_id = $4, source_reason_code = null,
             source_reason_text = null
-        where id = $1 and repository = $2 and source_kind = 'github' and deleted_at is null",
+        from (select organisation_id from github_installations
+              where installation_id = $3
+              for share) held
+        where p.id = $1 and p.repository = $2 and p.source_kind = 'github'
+            and p.deleted_at is null and p.organisation_id = held.organisation_id",
         project as ProjectId,
         repository,
         installation,
