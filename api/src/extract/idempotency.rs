@@ -4,12 +4,14 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
 use zeitwork_database::idempotency::{self, Answer as Stored, Claim};
+use zeitwork_database::{Error as DatabaseError, PgConnection, Transaction};
 use zeitwork_web::{Code, Problem};
 
 use crate::error::{Answer, Refusal};
@@ -31,6 +33,17 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
     once(&app, request, next).await.unwrap_or_else(Refusal::into_response)
 }
 
+/// The claim of a request that takes effect once.
+#[derive(Debug, Clone)]
+pub struct Once {
+    key: String,
+    claimed_at: OffsetDateTime,
+}
+
+/// Marks an answer that is stored already, together with the work.
+#[derive(Debug, Clone, Copy)]
+struct Concluded;
+
 async fn once(app: &App, request: Request, next: Next) -> Answer<Response> {
     let key = key_of(request.headers())?;
     let (mut parts, body) = request.into_parts();
@@ -42,9 +55,11 @@ async fn once(app: &App, request: Request, next: Next) -> Answer<Response> {
     let claim = idempotency::claim(&mut connection, who.key, &key, &route, &hash).await?;
     drop(connection);
     match claim {
-        Claim::Fresh => {
+        Claim::Fresh(claimed_at) => {
+            let who = Who { once: Some(Once { key, claimed_at }), ..who };
+            parts.extensions.insert(who.clone());
             let answer = next.run(Request::from_parts(parts, Body::from(body))).await;
-            keep(app, &who, &key, answer).await
+            keep_refusal(app, &who, answer).await
         }
         Claim::Answered(stored) => Ok(replay(stored)),
         Claim::Different => Err(Code::IdempotencyKeyReused.into()),
@@ -64,20 +79,52 @@ fn key_of(headers: &HeaderMap) -> Answer<String> {
     Ok(key.to_owned())
 }
 
-/// Stores what was answered. A refusal of ours for a passing reason, and a fault, had no effect:
+impl Who {
+    /// Commits what the request has changed, and only then answers. Where the request has an
+    /// `Idempotency-Key` its answer is part of the transaction, so a repetition finds both or
+    /// neither, whenever this process ends.
+    pub async fn conclude(
+        &self,
+        mut transaction: Transaction,
+        answer: impl IntoResponse,
+    ) -> Answer<Response> {
+        let mut answer = answer.into_response();
+        if let Some(once) = &self.once {
+            answer = store(&mut transaction, self, once, answer).await?;
+            answer.extensions_mut().insert(Concluded);
+        }
+        transaction.commit().await.map_err(DatabaseError::from)?;
+        Ok(answer)
+    }
+}
+
+/// Stores what was refused. A refusal of ours for a passing reason, and a fault, had no effect:
 /// the key is free again.
-async fn keep(app: &App, who: &Who, key: &str, answer: Response) -> Answer<Response> {
+async fn keep_refusal(app: &App, who: &Who, answer: Response) -> Answer<Response> {
+    let Some(once) = &who.once else { return Ok(answer) };
+    if answer.extensions().get::<Concluded>().is_some() {
+        return Ok(answer);
+    }
+    let mut connection = app.database.acquire().await?;
+    let passing = answer.status().is_server_error()
+        || matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED);
+    if passing {
+        idempotency::release(&mut connection, who.key, &once.key, once.claimed_at).await?;
+        return Ok(answer);
+    }
+    store(&mut connection, who, once, answer).await
+}
+
+async fn store(
+    connection: &mut PgConnection,
+    who: &Who,
+    once: &Once,
+    answer: Response,
+) -> Answer<Response> {
     let (parts, body) = answer.into_parts();
     let body = to_bytes(body, ANSWER_MAXIMUM).await.map_err(|_| Code::Internal)?;
-    let mut connection = app.database.acquire().await?;
-    let passing = parts.status.is_server_error()
-        || matches!(parts.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED);
-    if passing {
-        idempotency::release(&mut connection, who.key, key).await?;
-    } else {
-        let stored = stored(&parts.headers, parts.status, &body);
-        idempotency::answer(&mut connection, who.key, key, &stored).await?;
-    }
+    let stored = stored(&parts.headers, parts.status, &body);
+    idempotency::answer(connection, who.key, &once.key, once.claimed_at, &stored).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 

@@ -21,7 +21,7 @@ use zeitwork_model::scope::Scope;
 use zeitwork_web::{Code, Problem};
 
 use super::{created, organisations};
-use crate::error::{Answer, commit};
+use crate::error::Answer;
 use crate::extract::{Caller, PageQuery, Valid, can};
 use crate::input;
 use crate::state::App;
@@ -69,12 +69,11 @@ pub async fn create(
     let detail = json!({ "scope": body.scope });
     let journal = caller.within(organisation);
     journal.audit(&mut transaction, "api_key.create", row.id, detail).await?;
-    commit(transaction).await?;
     let location = format!("/api/v1/organisations/{organisation}/api-keys/{}", row.id);
     let shown = ShownKey { shown: row.into(), key: key.expose().to_owned() };
     let mut response = created(location, shown).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    caller.conclude(transaction, response).await
 }
 
 async fn insert(
@@ -130,7 +129,7 @@ pub async fn revoke(
     State(app): State<App>,
     caller: Caller<can::ManageKeys>,
     Path((organisation, key)): Path<(String, String)>,
-) -> Answer<StatusCode> {
+) -> Answer<Response> {
     let id: ApiKeyId = key.parse().map_err(|_| Problem::not_found())?;
     let mut transaction = app.database.begin().await?;
     let organisation = organisations::find(&mut transaction, &caller, &organisation).await?.id;
@@ -139,6 +138,5 @@ pub async fn revoke(
     let detail = json!({});
     let journal = caller.within(organisation);
     journal.audit(&mut transaction, "api_key.revoke", id, detail).await?;
-    commit(transaction).await?;
-    Ok(StatusCode::NO_CONTENT)
+    caller.conclude(transaction, StatusCode::NO_CONTENT).await
 }

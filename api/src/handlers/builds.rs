@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::json;
@@ -13,9 +14,9 @@ use zeitwork_model::id::BuildId;
 use zeitwork_model::page::Page;
 use zeitwork_web::Problem;
 
+use super::accepted;
 use super::wishes::again;
-use super::{Found, accepted};
-use crate::error::{Answer, commit};
+use crate::error::Answer;
 use crate::extract::{Caller, Id, PageQuery, ValidQuery, Who, can, named};
 use crate::state::App;
 use crate::views::deployment::{Build, Deployment};
@@ -76,13 +77,12 @@ pub async fn cancel(
     State(app): State<App>,
     caller: Caller<can::Deploy>,
     Id(id): Id<BuildId>,
-) -> Answer<Found<Build>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     builds::request_cancel(&mut transaction, caller.organisation, id).await?;
     caller.audit(&mut transaction, "build.cancel", id, json!({})).await?;
-    let view = find(&mut transaction, &caller, id).await?.into();
-    commit(transaction).await?;
-    Ok(accepted(format!("/api/v1/builds/{id}"), view))
+    let view = Build::from(find(&mut transaction, &caller, id).await?);
+    caller.conclude(transaction, accepted(format!("/api/v1/builds/{id}"), view)).await
 }
 
 #[utoipa::path(post, path = "/builds/{build}/retry", tag = "builds",
@@ -93,7 +93,7 @@ pub async fn retry(
     State(app): State<App>,
     caller: Caller<can::Deploy>,
     Id(id): Id<BuildId>,
-) -> Answer<Found<Deployment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let build = find(&mut transaction, &caller, id).await?;
     if !build.status.is_final() {
@@ -107,6 +107,5 @@ pub async fn retry(
     };
     let row = deployment.ok_or_else(|| Problem::conflict("No deployment waits for this build."))?;
     let view = again(&mut transaction, &app, &caller, row.environment_id, &row).await?;
-    commit(transaction).await?;
-    Ok(view)
+    caller.conclude(transaction, view).await
 }

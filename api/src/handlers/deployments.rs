@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::json;
@@ -17,7 +18,7 @@ use zeitwork_model::page::Page;
 use zeitwork_web::Problem;
 
 use super::{Found, accepted};
-use crate::error::{Answer, commit};
+use crate::error::Answer;
 use crate::extract::{Caller, Id, PageQuery, Valid, ValidQuery, Who, can, named};
 use crate::input;
 use crate::state::App;
@@ -51,7 +52,7 @@ pub async fn create(
     caller: Caller<can::Deploy>,
     Path(project): Path<String>,
     Valid(body): Valid<CreateDeployment>,
-) -> Answer<Found<Deployment>> {
+) -> Answer<Response> {
     if body.reference.is_some() == body.commit.is_some() {
         let text = "name either a ref or a commit";
         return Err(Problem::invalid("/ref", "one_of", text).into());
@@ -64,8 +65,7 @@ pub async fn create(
     let wanted = Wanted::New { reference, commit: commit_sha, message: "", author: "" };
     let view =
         wish(&mut transaction, &app, &caller, environment.id, wanted, Trigger::Manual).await?;
-    commit(transaction).await?;
-    Ok(view)
+    caller.conclude(transaction, view).await
 }
 
 /// Records a wish of the caller, and answers with its deployment.
@@ -168,7 +168,7 @@ pub async fn cancel(
     State(app): State<App>,
     caller: Caller<can::Deploy>,
     Id(id): Id<DeploymentId>,
-) -> Answer<Found<Deployment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let text = format!("cancelled by {}", caller.actor());
     deployments::cancel(&mut transaction, caller.organisation, id, &text).await?;
@@ -185,6 +185,5 @@ pub async fn cancel(
         request_id: Some(&caller.request_id),
     };
     events::append(&mut transaction, &event).await?;
-    commit(transaction).await?;
-    Ok(accepted(format!("/api/v1/deployments/{id}"), view))
+    caller.conclude(transaction, accepted(format!("/api/v1/deployments/{id}"), view)).await
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use http::StatusCode;
 use serde::Deserialize;
@@ -13,8 +14,8 @@ use zeitwork_model::environment::{EnvironmentKind, HealthCheck, Limits, WEB};
 use zeitwork_model::page::Page;
 use zeitwork_web::Problem;
 
-use super::{Found, created};
-use crate::error::{Answer, commit};
+use super::created;
+use crate::error::Answer;
 use crate::extract::valid::present;
 use crate::extract::{Caller, PageQuery, Valid, Who, can, named};
 use crate::state::App;
@@ -49,7 +50,7 @@ pub async fn create(
     caller: Caller<can::WriteProjects>,
     Path(project): Path<String>,
     Valid(body): Valid<CreateEnvironment>,
-) -> Answer<Found<Environment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let project = named::project(&mut transaction, &caller, &project).await?;
     let kind = body.kind.unwrap_or(EnvironmentKind::Staging);
@@ -60,8 +61,12 @@ pub async fn create(
     caller.audit(&mut transaction, "environment.create", id, detail).await?;
     let row = named::environment(&mut transaction, &caller, &project, &id.to_string()).await?;
     let view = show(&mut transaction, &app, &caller, row).await?;
-    commit(transaction).await?;
-    Ok(created(format!("/api/v1/projects/{}/environments/{id}", project.id), view))
+    caller
+        .conclude(
+            transaction,
+            created(format!("/api/v1/projects/{}/environments/{id}", project.id), view),
+        )
+        .await
 }
 
 pub async fn show(
@@ -237,7 +242,7 @@ pub async fn update(
     caller: Caller<can::WriteProjects>,
     Path(names): Path<(String, String)>,
     Valid(body): Valid<UpdateEnvironment>,
-) -> Answer<Json<Environment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let (project, row) = named::pair(&mut transaction, &caller, &names).await?;
     let branch = body.branch.clone().unwrap_or_else(|| row.branch.clone());
@@ -251,8 +256,7 @@ pub async fn update(
     caller.audit(&mut transaction, "environment.update", row.id, detail).await?;
     let row = named::environment(&mut transaction, &caller, &project, &row.id.to_string()).await?;
     let view = show(&mut transaction, &app, &caller, row).await?;
-    commit(transaction).await?;
-    Ok(Json(view))
+    caller.conclude(transaction, Json(view)).await
 }
 
 async fn web(
@@ -280,7 +284,7 @@ pub async fn delete(
     State(app): State<App>,
     caller: Caller<can::WriteProjects>,
     Path(names): Path<(String, String)>,
-) -> Answer<StatusCode> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let (_, row) = named::pair(&mut transaction, &caller, &names).await?;
     if row.kind == EnvironmentKind::Production {
@@ -289,6 +293,5 @@ pub async fn delete(
     environments::delete(&mut transaction, caller.organisation, row.id).await?;
     let detail = json!({ "name": row.name });
     caller.audit(&mut transaction, "environment.delete", row.id, detail).await?;
-    commit(transaction).await?;
-    Ok(StatusCode::NO_CONTENT)
+    caller.conclude(transaction, StatusCode::NO_CONTENT).await
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde_json::json;
 use zeitwork_database::{PgConnection, nodes};
 use zeitwork_model::id::NodeId;
@@ -9,8 +10,8 @@ use zeitwork_model::node::NodeStatus::{self, Cordoned, Drained, Draining, Ready}
 use zeitwork_model::page::Page;
 use zeitwork_web::Problem;
 
-use super::{Found, accepted};
-use crate::error::{Answer, commit};
+use super::accepted;
+use crate::error::Answer;
 use crate::extract::{Caller, Id, PageQuery, Who, can};
 use crate::state::App;
 use crate::views::system::Node;
@@ -54,7 +55,7 @@ pub async fn cordon(
     State(app): State<App>,
     caller: Caller<can::ManageNodes>,
     Id(id): Id<NodeId>,
-) -> Answer<Found<Node>> {
+) -> Answer<Response> {
     change(&app, &caller, id, "node.cordon", &[Ready, Draining], Cordoned).await
 }
 
@@ -66,7 +67,7 @@ pub async fn uncordon(
     State(app): State<App>,
     caller: Caller<can::ManageNodes>,
     Id(id): Id<NodeId>,
-) -> Answer<Found<Node>> {
+) -> Answer<Response> {
     change(&app, &caller, id, "node.uncordon", &[Cordoned, Draining, Drained], Ready).await
 }
 
@@ -78,7 +79,7 @@ pub async fn drain(
     State(app): State<App>,
     caller: Caller<can::ManageNodes>,
     Id(id): Id<NodeId>,
-) -> Answer<Found<Node>> {
+) -> Answer<Response> {
     change(&app, &caller, id, "node.drain", &[Ready, Cordoned], Draining).await
 }
 
@@ -89,11 +90,10 @@ async fn change(
     action: &str,
     from: &[NodeStatus],
     to: NodeStatus,
-) -> Answer<Found<Node>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     nodes::set_status(&mut transaction, id, from, to).await?;
     who.audit(&mut transaction, action, id, json!({})).await?;
     let view = find(&mut transaction, id).await?;
-    commit(transaction).await?;
-    Ok(accepted(format!("/api/v1/nodes/{id}"), view))
+    who.conclude(transaction, accepted(format!("/api/v1/nodes/{id}"), view)).await
 }

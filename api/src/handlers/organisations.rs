@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::json;
@@ -13,8 +14,8 @@ use zeitwork_model::name::{check_slug, slug_of};
 use zeitwork_model::page::Page;
 use zeitwork_web::Problem;
 
-use super::{Found, created};
-use crate::error::{Answer, commit, taken};
+use super::created;
+use crate::error::{Answer, taken};
 use crate::extract::{Caller, PageQuery, Valid, Who, can};
 use crate::input;
 use crate::state::App;
@@ -42,7 +43,7 @@ pub async fn create(
     State(app): State<App>,
     caller: Caller<can::ManageOrganisations>,
     Valid(body): Valid<CreateOrganisation>,
-) -> Answer<Found<Organisation>> {
+) -> Answer<Response> {
     let slug = body.slug.clone().unwrap_or_else(|| slug_of(&body.name));
     check_slug(&slug)
         .map_err(|rule| Problem::invalid("/slug", "invalid", format!("the slug {rule}")))?;
@@ -52,8 +53,8 @@ pub async fn create(
         .await
         .map_err(taken("organisations_slug", "/slug"))?;
     caller.audit(&mut transaction, "organisation.create", id, json!({ "slug": slug })).await?;
-    commit(transaction).await?;
-    Ok(created(format!("/api/v1/organisations/{id}"), row.into()))
+    let view = Organisation::from(row);
+    caller.conclude(transaction, created(format!("/api/v1/organisations/{id}"), view)).await
 }
 
 #[utoipa::path(get, path = "/organisations", tag = "organisations",

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use http::StatusCode;
 use serde::Deserialize;
@@ -15,8 +16,8 @@ use zeitwork_model::name::{check_slug, slug_of};
 use zeitwork_model::page::Page;
 use zeitwork_web::Problem;
 
-use super::{Found, created};
-use crate::error::{Answer, commit, taken};
+use super::created;
+use crate::error::{Answer, taken};
 use crate::extract::{Caller, PageQuery, Valid, Who, can, named};
 use crate::source::{Source, SourceInput};
 use crate::state::App;
@@ -52,7 +53,7 @@ pub async fn create(
     State(app): State<App>,
     caller: Caller<can::WriteProjects>,
     Valid(body): Valid<CreateProject>,
-) -> Answer<Found<Project>> {
+) -> Answer<Response> {
     let source = body.source.resolve(&app.config)?;
     let mut transaction = app.database.begin().await?;
     let row = insert(&mut transaction, &caller, &body, &source).await?;
@@ -63,8 +64,7 @@ pub async fn create(
     let detail = json!({ "slug": row.slug, "source": row.source_kind });
     caller.audit(&mut transaction, "project.create", row.id, detail).await?;
     let view = show(&mut transaction, &app, row).await?;
-    commit(transaction).await?;
-    Ok(created(format!("/api/v1/projects/{}", view.id), view))
+    caller.conclude(transaction, created(format!("/api/v1/projects/{}", view.id), view)).await
 }
 
 async fn insert(
@@ -155,7 +155,7 @@ pub async fn update(
     caller: Caller<can::WriteProjects>,
     Path(project): Path<String>,
     Valid(body): Valid<UpdateProject>,
-) -> Answer<Json<Project>> {
+) -> Answer<Response> {
     let source = body.source.as_ref().map(|source| source.resolve(&app.config)).transpose()?;
     let mut transaction = app.database.begin().await?;
     let row = named::project(&mut transaction, &caller, &project).await?;
@@ -174,8 +174,7 @@ pub async fn update(
     let detail = json!({ "name": body.name, "slug": body.slug, "source": source.is_some() });
     caller.audit(&mut transaction, "project.update", row.id, detail).await?;
     let view = show(&mut transaction, &app, row).await?;
-    commit(transaction).await?;
-    Ok(Json(view))
+    caller.conclude(transaction, Json(view)).await
 }
 
 #[utoipa::path(delete, path = "/projects/{project}", tag = "projects",
@@ -187,12 +186,11 @@ pub async fn delete(
     State(app): State<App>,
     caller: Caller<can::WriteProjects>,
     Path(project): Path<String>,
-) -> Answer<StatusCode> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let row = named::project(&mut transaction, &caller, &project).await?;
     projects::delete(&mut transaction, caller.organisation, row.id).await?;
     let detail = json!({ "slug": row.slug });
     caller.audit(&mut transaction, "project.delete", row.id, detail).await?;
-    commit(transaction).await?;
-    Ok(StatusCode::NO_CONTENT)
+    caller.conclude(transaction, StatusCode::NO_CONTENT).await
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,9 +18,9 @@ use zeitwork_model::id::InstanceId;
 use zeitwork_model::instance::InstanceStatus;
 use zeitwork_web::Problem;
 
+use super::accepted;
 use super::environments::show;
-use super::{Found, accepted};
-use crate::error::{Answer, Refusal, commit};
+use crate::error::{Answer, Refusal};
 use crate::extract::{Caller, Valid, Who, can, named};
 use crate::state::App;
 use crate::views::environment::Environment;
@@ -48,7 +49,7 @@ pub async fn scale(
     caller: Caller<can::Deploy>,
     Path(names): Path<(String, String)>,
     Valid(body): Valid<Scale>,
-) -> Answer<Found<Environment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let (_, environment) = named::pair(&mut transaction, &caller, &names).await?;
     let process = body.process.as_deref().unwrap_or(WEB);
@@ -84,7 +85,7 @@ pub async fn pause(
     State(app): State<App>,
     caller: Caller<can::Deploy>,
     Path(names): Path<(String, String)>,
-) -> Answer<Found<Environment>> {
+) -> Answer<Response> {
     set_paused(&app, &caller, &names, true).await
 }
 
@@ -98,7 +99,7 @@ pub async fn resume(
     State(app): State<App>,
     caller: Caller<can::Deploy>,
     Path(names): Path<(String, String)>,
-) -> Answer<Found<Environment>> {
+) -> Answer<Response> {
     set_paused(&app, &caller, &names, false).await
 }
 
@@ -107,7 +108,7 @@ async fn set_paused(
     who: &Who,
     names: &(String, String),
     paused: bool,
-) -> Answer<Found<Environment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let (_, environment) = named::pair(&mut transaction, who, names).await?;
     environments::set_paused(&mut transaction, who.organisation, environment.id, paused).await?;
@@ -128,7 +129,7 @@ async fn answer(
     names: &(String, String),
     kind: &str,
     text: &str,
-) -> Answer<Found<Environment>> {
+) -> Answer<Response> {
     let (project, row) = named::pair(&mut transaction, who, names).await?;
     let event = NewEvent {
         organisation_id: who.organisation,
@@ -143,8 +144,7 @@ async fn answer(
     events::append(&mut transaction, &event).await?;
     let location = format!("/api/v1/projects/{}/environments/{}", project.id, row.id);
     let view = show(&mut transaction, app, who, row).await?;
-    commit(transaction).await?;
-    Ok(accepted(location, view))
+    who.conclude(transaction, accepted(location, view)).await
 }
 
 /// What an environment uses now, by the newest reports of its nodes.

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use http::StatusCode;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use zeitwork_model::variable::VariableAt;
 use zeitwork_web::Problem;
 
 use super::wishes::redeploy_live;
-use crate::error::{Answer, commit};
+use crate::error::Answer;
 use crate::extract::{Caller, PageQuery, Valid, ValidQuery, Who, can, named};
 use crate::input;
 use crate::state::App;
@@ -82,7 +83,7 @@ pub async fn put(
     Path((project, name)): Path<(String, String)>,
     ValidQuery(query): ValidQuery<ChangeQuery>,
     Valid(body): Valid<PutVariable>,
-) -> Answer<Json<Variable>> {
+) -> Answer<Response> {
     check_variable_name(&name)
         .map_err(|rule| Problem::invalid("/name", "invalid", rule.to_string()))?;
     let mut transaction = app.database.begin().await?;
@@ -95,8 +96,7 @@ pub async fn put(
     if query.deploy {
         deploy(&mut transaction, &app, &caller, &project, environment).await?;
     }
-    commit(transaction).await?;
-    Ok(Json(Variable::new(row, Some(body.value))))
+    caller.conclude(transaction, Json(Variable::new(row, Some(body.value)))).await
 }
 
 /// The environment that a variable is for; none: all.
@@ -226,7 +226,7 @@ pub async fn delete(
     Path((project, name)): Path<(String, String)>,
     ValidQuery(query): ValidQuery<ScopeQuery>,
     ValidQuery(change): ValidQuery<ChangeQuery>,
-) -> Answer<StatusCode> {
+) -> Answer<Response> {
     check_variable_name(&name).map_err(|_| Problem::not_found())?;
     let mut transaction = app.database.begin().await?;
     let project = named::project(&mut transaction, &caller, &project).await?;
@@ -243,6 +243,5 @@ pub async fn delete(
     if change.deploy {
         deploy(&mut transaction, &app, &caller, &project, environment).await?;
     }
-    commit(transaction).await?;
-    Ok(StatusCode::NO_CONTENT)
+    caller.conclude(transaction, StatusCode::NO_CONTENT).await
 }

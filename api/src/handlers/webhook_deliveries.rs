@@ -2,14 +2,15 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use serde_json::json;
 use zeitwork_database::webhook_deliveries;
 use zeitwork_model::id::DeliveryId;
 use zeitwork_model::page::Page;
 use zeitwork_web::Problem;
 
-use super::{Found, accepted};
-use crate::error::{Answer, commit};
+use super::accepted;
+use crate::error::Answer;
 use crate::extract::{Caller, Id, PageQuery, can, named};
 use crate::state::App;
 use crate::views::system::WebhookDelivery;
@@ -44,7 +45,7 @@ pub async fn replay(
     State(app): State<App>,
     caller: Caller<can::ReplayDeliveries>,
     Path((project, delivery)): Path<(String, String)>,
-) -> Answer<Found<WebhookDelivery>> {
+) -> Answer<Response> {
     let id: DeliveryId = delivery.parse().map_err(|_| Problem::not_found())?;
     let mut transaction = app.database.begin().await?;
     let project = named::project(&mut transaction, &caller, &project).await?.id;
@@ -52,8 +53,15 @@ pub async fn replay(
     let row = webhook_deliveries::replay(&mut transaction, scope, id).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     caller.audit(&mut transaction, "webhook_delivery.replay", id, json!({})).await?;
-    commit(transaction).await?;
-    Ok(accepted(format!("/api/v1/projects/{project}/webhook-deliveries"), row.into()))
+    caller
+        .conclude(
+            transaction,
+            accepted(
+                format!("/api/v1/projects/{project}/webhook-deliveries"),
+                WebhookDelivery::from(row),
+            ),
+        )
+        .await
 }
 
 #[utoipa::path(get, path = "/system/webhook-deliveries", tag = "system",
@@ -79,11 +87,15 @@ pub async fn replay_any(
     State(app): State<App>,
     caller: Caller<can::ReadSystem>,
     Id(id): Id<DeliveryId>,
-) -> Answer<Found<WebhookDelivery>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let row = webhook_deliveries::replay(&mut transaction, None, id).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     caller.audit(&mut transaction, "webhook_delivery.replay", id, json!({})).await?;
-    commit(transaction).await?;
-    Ok(accepted("/api/v1/system/webhook-deliveries".to_owned(), row.into()))
+    caller
+        .conclude(
+            transaction,
+            accepted("/api/v1/system/webhook-deliveries".to_owned(), WebhookDelivery::from(row)),
+        )
+        .await
 }

@@ -1,6 +1,7 @@
 //! Wishes for what was there before: rollback and redeploy.
 
 use axum::extract::{Path, State};
+use axum::response::Response;
 use garde::Validate;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -13,7 +14,7 @@ use zeitwork_web::Problem;
 
 use super::Found;
 use super::deployments::wish;
-use crate::error::{Answer, commit};
+use crate::error::Answer;
 use crate::extract::valid::MaybeValid;
 use crate::extract::{Caller, Who, can, named};
 use crate::state::App;
@@ -41,7 +42,7 @@ pub async fn roll_back(
     caller: Caller<can::Deploy>,
     Path(names): Path<(String, String)>,
     MaybeValid(body): MaybeValid<Rollback>,
-) -> Answer<Found<Deployment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let (_, environment) = named::pair(&mut transaction, &caller, &names).await?;
     let (organisation, id) = (caller.organisation, environment.id);
@@ -52,8 +53,7 @@ pub async fn roll_back(
     let target = target.ok_or_else(|| Problem::conflict("Nothing was live before."))?;
     let wanted = Wanted::Again(target);
     let view = wish(&mut transaction, &app, &caller, id, wanted, Trigger::Rollback).await?;
-    commit(transaction).await?;
-    Ok(view)
+    caller.conclude(transaction, view).await
 }
 
 #[utoipa::path(post, path = "/projects/{project}/environments/{environment}/redeploy",
@@ -66,7 +66,7 @@ pub async fn redeploy(
     State(app): State<App>,
     caller: Caller<can::Deploy>,
     Path(names): Path<(String, String)>,
-) -> Answer<Found<Deployment>> {
+) -> Answer<Response> {
     let mut transaction = app.database.begin().await?;
     let (_, environment) = named::pair(&mut transaction, &caller, &names).await?;
     let live = deployments::live(&mut transaction, caller.organisation, environment.id).await?;
@@ -76,8 +76,7 @@ pub async fn redeploy(
     };
     let row = row.ok_or_else(|| Problem::conflict("Nothing was deployed here yet."))?;
     let view = again(&mut transaction, &app, &caller, environment.id, &row).await?;
-    commit(transaction).await?;
-    Ok(view)
+    caller.conclude(transaction, view).await
 }
 
 async fn newest(

@@ -1,15 +1,17 @@
 //! What was answered before under an `Idempotency-Key`.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use zeitwork_model::id::ApiKeyId;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What a key stands for when a request comes.
 #[derive(Debug, Clone)]
 pub enum Claim {
-    /// Nobody has used it in the last 24 hours: it is this request's now.
-    Fresh,
+    /// Nobody has used it in the last 24 hours: it is this request's now, since that moment,
+    /// which fences off whoever claimed it before.
+    Fresh(OffsetDateTime),
     /// It was used for something else.
     Different,
     /// The first request with it is still at work.
@@ -48,16 +50,17 @@ pub async fn claim(
         set route = excluded.route, request_hash = excluded.request_hash, status = null,
             headers = null, body = null, created_at = now()
         where i.created_at < now() - interval '24 hours'
-            or (i.status is null and i.created_at < now() - interval '1 minute')",
+            or (i.status is null and i.created_at < now() - interval '1 minute')
+        returning created_at",
         api_key as ApiKeyId,
         key,
         route,
         request_hash
     )
-    .execute(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    if fresh.rows_affected() > 0 {
-        return Ok(Claim::Fresh);
+    if let Some(fresh) = fresh {
+        return Ok(Claim::Fresh(fresh.created_at));
     }
     let row = sqlx::query!(
         "select route, request_hash, status, headers, body
@@ -82,39 +85,49 @@ pub async fn claim(
     })
 }
 
-/// Stores the answer.
+/// Stores the answer of a claim. In the transaction of the work, the work and its answer are
+/// there together or not at all.
 ///
 /// # Errors
-/// Those of every statement.
+/// [`Error::Stale`] where somebody else has claimed the key meanwhile, or it was answered.
 pub async fn answer(
     connection: &mut PgConnection,
     api_key: ApiKeyId,
     key: &str,
+    claimed_at: OffsetDateTime,
     answer: &Answer,
 ) -> Result<()> {
-    sqlx::query!(
-        "update idempotency_keys set status = $3, headers = $4, body = $5
-        where api_key_id = $1 and key = $2",
+    let done = sqlx::query!(
+        "update idempotency_keys set status = $4, headers = $5, body = $6
+        where api_key_id = $1 and key = $2 and created_at = $3 and status is null",
         api_key as ApiKeyId,
         key,
+        claimed_at,
         answer.status,
         answer.headers,
         answer.body
     )
     .execute(connection)
     .await?;
-    Ok(())
+    if done.rows_affected() == 0 { Err(Error::Stale("request with this key")) } else { Ok(()) }
 }
 
 /// Gives a key back: the request had no effect.
 ///
 /// # Errors
 /// Those of every statement.
-pub async fn release(connection: &mut PgConnection, api_key: ApiKeyId, key: &str) -> Result<()> {
+pub async fn release(
+    connection: &mut PgConnection,
+    api_key: ApiKeyId,
+    key: &str,
+    claimed_at: OffsetDateTime,
+) -> Result<()> {
     sqlx::query!(
-        "delete from idempotency_keys where api_key_id = $1 and key = $2 and status is null",
+        "delete from idempotency_keys
+        where api_key_id = $1 and key = $2 and created_at = $3 and status is null",
         api_key as ApiKeyId,
-        key
+        key,
+        claimed_at
     )
     .execute(connection)
     .await?;
