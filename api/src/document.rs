@@ -30,7 +30,10 @@ const ERRORS: &[(&str, &str)] = &[
     ("409", "It does not fit the present state, or the name is taken"),
     ("413", "The body is too large"),
     ("422", "The input is invalid; errors names each mistake"),
-    ("429", "Too many wrong keys came from this address; Retry-After says when to come back"),
+    (
+        "429",
+        "Too many wrong keys came from this address; RateLimit and Retry-After say when to come back",
+    ),
     ("503", "The database is away; Retry-After says when to come back"),
 ];
 

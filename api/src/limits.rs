@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use zeitwork_web::{Code, Problem};
+use zeitwork_web::{Code, Problem, Quota};
 
 use crate::error::Refusal;
 
@@ -20,6 +20,7 @@ mod tests;
 /// Wrong keys of an address in a minute; a person who mistypes needs fewer.
 const WRONG_MAXIMUM: u32 = 20;
 const WINDOW: Duration = Duration::from_mins(1);
+const QUOTA: Quota = Quota { name: "wrong-keys", count: WRONG_MAXIMUM, window: WINDOW };
 /// More addresses or keys than this are forgotten: memory is bounded whatever comes.
 const KNOWN_MAXIMUM: usize = 10_000;
 
@@ -55,7 +56,7 @@ impl Attempts {
             return Ok(());
         }
         let text = "This address has sent too many wrong keys: wait as long as Retry-After says.";
-        Err(Problem::new(Code::RateLimited).detail(text).retry_after(left).into())
+        Err(Problem::new(Code::RateLimited).detail(text).used_up(QUOTA, left).into())
     }
 
     /// Notes what became of a key.

@@ -14,9 +14,10 @@ use zeitwork_database::audit_events::{self, NewAuditEvent};
 use zeitwork_database::{PgConnection, api_keys};
 use zeitwork_model::id::{ApiKeyId, OrganisationId};
 use zeitwork_model::scope::Scope;
-use zeitwork_web::{Code, CurrentRequest, PeerAddress, Problem};
+use zeitwork_web::{Code, CurrentRequest, Problem, client_address};
 
 use crate::error::{Answer, Refusal};
+use crate::extract::idempotency::Once;
 use crate::state::App;
 
 /// A caller whose key holds.
@@ -32,6 +33,8 @@ pub struct Who {
     pub request_id: String,
     /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// Where the request takes effect once: its claim.
+    pub once: Option<Once>,
 }
 
 impl Who {
@@ -104,6 +107,8 @@ pub mod can {
         ManageKeys,
         ReadAudit,
         ManageOrganisations,
+        AssignInstallations,
+        ReleaseInstallations,
         ReadNodes,
         ManageNodes,
         ReadSystem,
@@ -140,7 +145,7 @@ pub async fn identify(parts: &mut Parts, app: &App) -> Answer<Who> {
         return Ok(who.clone());
     }
     let key = bearer(&parts.headers).ok_or(Code::Unauthenticated)?;
-    let address = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip().to_canonical());
+    let address = client_address(parts);
     let hash = key.hash();
     app.attempts.check(address, &hash)?;
     let mut connection = app.database.acquire().await?;
@@ -158,6 +163,7 @@ pub async fn identify(parts: &mut Parts, app: &App) -> Answer<Who> {
         scope: row.scope,
         request_id: request_id.unwrap_or_default(),
         address,
+        once: None,
     };
     parts.extensions.insert(who.clone());
     Ok(who)

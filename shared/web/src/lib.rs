@@ -17,6 +17,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")
 )]
 
+pub mod client;
 pub mod health;
 pub mod metrics;
 pub mod problem;
@@ -24,9 +25,10 @@ pub mod request;
 pub mod server;
 mod system;
 
+pub use client::client_address;
 pub use health::{CheckOutcome, Health};
 pub use metrics::Metrics;
-pub use problem::{Code, FieldError, Problem};
+pub use problem::{Code, FieldError, Problem, Quota};
 pub use request::{CurrentRequest, Limits, standard};
-pub use server::{BindError, PeerAddress, Server, ServerSettings};
+pub use server::{BindError, LocalAddress, PeerAddress, Server, ServerSettings};
 pub use system::{DetailAccess, system_routes, system_routes_for};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use zeitwork_model::id::RequestId;
 use zeitwork_runtime::lifecycle::chain;
@@ -20,6 +20,8 @@ pub use catalogue::Code;
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// One thing that is wrong with the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -52,6 +54,17 @@ pub struct ProblemBody {
     pub errors: Vec<FieldError>,
 }
 
+/// How much of something a caller may do in a window of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Stable name: letters, digits and hyphens.
+    pub name: &'static str,
+    /// How often.
+    pub count: u32,
+    /// In which time.
+    pub window: Duration,
+}
+
 /// An error answer in the making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -59,6 +72,7 @@ pub struct Problem {
     detail: Option<String>,
     errors: Vec<FieldError>,
     retry_after: Option<Duration>,
+    used_up: Option<Quota>,
 }
 
 impl Problem {
@@ -66,7 +80,7 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code) -> Self {
         let retry_after = code.retry_after();
-        Self { code, detail: None, errors: Vec::new(), retry_after }
+        Self { code, detail: None, errors: Vec::new(), retry_after, used_up: None }
     }
 
     /// There is no such thing, or the caller may not know of it.
@@ -125,6 +139,14 @@ impl Problem {
         self
     }
 
+    /// The quota that the caller has used up, and when it begins anew: `RateLimit-Policy`,
+    /// `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) and `Retry-After`.
+    #[must_use]
+    pub fn used_up(mut self, quota: Quota, left: Duration) -> Self {
+        self.used_up = Some(quota);
+        self.retry_after(left)
+    }
+
     /// Its place in the catalogue.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -158,8 +180,19 @@ impl Problem {
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if let Some(delay) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
+        let seconds = self.retry_after.map(|delay| delay.as_secs().max(1));
+        if let Some(seconds) = seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(Quota { name, count, window }) = self.used_up {
+            let policy = format!("\"{name}\";q={count};w={}", window.as_secs());
+            let limit = format!("\"{name}\";r=0;t={}", seconds.unwrap_or(1));
+            for (header, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, limit)] {
+                // Names of quotas are ours and legal in headers.
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(header, value);
+                }
+            }
         }
         response
     }

@@ -25,6 +25,10 @@ mod tests;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
+/// Where the connection came in, as an extension of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalAddress(pub SocketAddr);
+
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -212,9 +216,13 @@ async fn serve_connection(
         return;
     }
     let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().ok().map(LocalAddress);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(PeerAddress(peer));
+        if let Some(local) = local {
+            request.extensions_mut().insert(local);
+        }
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

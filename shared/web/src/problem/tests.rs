@@ -58,3 +58,15 @@ fn codes_are_unique_words_and_errors() {
         assert_eq!(Code::of_status(code.status()).status(), code.status(), "{code:?}");
     }
 }
+
+#[test]
+fn a_used_up_quota_says_what_it_is_and_when_it_begins_anew() {
+    let quota = Quota { name: "wrong-keys", count: 20, window: Duration::from_secs(60) };
+    let problem = Problem::new(Code::RateLimited).used_up(quota, Duration::from_millis(41_300));
+    let response = problem.answer("req_1");
+    assert_eq!(response.status(), 429);
+    let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("ratelimit-policy"), "\"wrong-keys\";q=20;w=60");
+    assert_eq!(header("ratelimit"), "\"wrong-keys\";r=0;t=41");
+    assert_eq!(header("retry-after"), "41");
+}
