@@ -99,17 +99,6 @@ pub async fn execute(database: &Database, statements: &str) {
     execute_in(&mut connection, statements).await;
 }
 
-/// The same on a connection of the caller's, whose transaction then goes on.
-///
-/// # Panics
-/// Where one fails.
-pub async fn execute_in(connection: &mut sqlx::PgConnection, statements: &str) {
-    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()))
-        .execute(connection)
-        .await
-        .unwrap_or_else(|error| panic!("{statements}: {error}"));
-}
-
 /// Runs statements on a connection of the test's own, in a transaction that it holds, say.
 ///
 /// # Panics

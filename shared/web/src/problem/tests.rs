@@ -61,7 +61,7 @@ fn codes_are_unique_words_and_errors() {
 
 #[test]
 fn a_used_up_quota_says_what_it_is_and_when_it_begins_anew() {
-    let quota = Quota { name: "wrong-keys", count: 20, window: Duration::from_secs(60) };
+    let quota = Quota { name: "wrong-keys", count: 20, window: Duration::from_mins(1) };
     let problem = Problem::new(Code::RateLimited).used_up(quota, Duration::from_millis(41_300));
     let response = problem.answer("req_1");
     assert_eq!(response.status(), 429);
