@@ -12,68 +12,88 @@ use crate::stock::{COMMIT, Stock};
 use crate::support::{Reply, User, World};
 
 /// The least scope that each operation needs.
+const NEEDS: [(Scope, &[&str]); 4] = [
+    (
+        Scope::Read,
+        &[
+            "list_projects",
+            "get_project",
+            "list_environments",
+            "get_environment",
+            "get_environment_metrics",
+            "get_environment_logs",
+            "get_environment_events",
+            "list_variables",
+            "get_variable",
+            "list_domains",
+            "list_deployments",
+            "get_deployment",
+            "get_deployment_logs",
+            "list_builds",
+            "get_build",
+            "get_build_logs",
+            "list_instances",
+            "get_instance",
+            "list_webhook_deliveries",
+            "list_organisations",
+            "get_organisation",
+            "list_github_installations",
+        ],
+    ),
+    (
+        Scope::Write,
+        &[
+            "create_project",
+            "update_project",
+            "delete_project",
+            "create_environment",
+            "update_environment",
+            "delete_environment",
+            "put_variable",
+            "delete_variable",
+            "create_deployment",
+            "cancel_deployment",
+            "roll_back",
+            "redeploy",
+            "scale",
+            "pause",
+            "resume",
+            "cancel_build",
+            "retry_build",
+            "replay_webhook_delivery",
+        ],
+    ),
+    (
+        Scope::Admin,
+        &[
+            "create_api_key",
+            "list_api_keys",
+            "revoke_api_key",
+            "list_audit_events",
+            "release_github_installation",
+        ],
+    ),
+    (
+        Scope::Platform,
+        &[
+            "create_organisation",
+            "assign_github_installation",
+            "list_nodes",
+            "get_node",
+            "cordon_node",
+            "uncordon_node",
+            "drain_node",
+            "list_reconcilers",
+            "check_consistency",
+            "get_version",
+            "list_all_webhook_deliveries",
+            "replay_any_webhook_delivery",
+        ],
+    ),
+];
+
 fn needs(operation: &str) -> Option<Scope> {
-    let scope = match operation {
-        "list_projects"
-        | "get_project"
-        | "list_environments"
-        | "get_environment"
-        | "get_environment_metrics"
-        | "get_environment_logs"
-        | "get_environment_events"
-        | "list_variables"
-        | "get_variable"
-        | "list_domains"
-        | "list_deployments"
-        | "get_deployment"
-        | "get_deployment_logs"
-        | "list_builds"
-        | "get_build"
-        | "get_build_logs"
-        | "list_instances"
-        | "get_instance"
-        | "list_webhook_deliveries"
-        | "list_organisations"
-        | "get_organisation"
-        | "list_github_installations" => Scope::Read,
-        "create_project"
-        | "update_project"
-        | "delete_project"
-        | "create_environment"
-        | "update_environment"
-        | "delete_environment"
-        | "put_variable"
-        | "delete_variable"
-        | "create_deployment"
-        | "cancel_deployment"
-        | "roll_back"
-        | "redeploy"
-        | "scale"
-        | "pause"
-        | "resume"
-        | "cancel_build"
-        | "retry_build"
-        | "replay_webhook_delivery" => Scope::Write,
-        "create_api_key"
-        | "list_api_keys"
-        | "revoke_api_key"
-        | "list_audit_events"
-        | "release_github_installation" => Scope::Admin,
-        "create_organisation"
-        | "assign_github_installation"
-        | "list_nodes"
-        | "get_node"
-        | "cordon_node"
-        | "uncordon_node"
-        | "drain_node"
-        | "list_reconcilers"
-        | "check_consistency"
-        | "get_version"
-        | "list_all_webhook_deliveries"
-        | "replay_any_webhook_delivery" => Scope::Platform,
-        _ => return None,
-    };
-    Some(scope)
+    NEEDS.iter().find(|(_, operations)| operations.contains(&operation)).map(|(scope, _)| *scope)
 }
 
 /// A body that is accepted.
