@@ -14,7 +14,7 @@ use zeitwork_web::{BindError, CheckOutcome, Health, Limits, Metrics, Server};
 
 use crate::answer::Refusal;
 use crate::metrics::{Count, Counters};
-use crate::routes::sync::Standing;
+use crate::routes::standing::Standing;
 use crate::routes::table::Table;
 
 /// Ready is who has a table: an old one is better than an edge that is taken out of service. The
@@ -31,6 +31,14 @@ pub(crate) fn health(table: &Arc<Table>, standing: &Arc<Standing>, has_database:
                 position.generation
             )),
             None => CheckOutcome::failed("no route table yet: neither database nor disk has one"),
+        };
+        async move { outcome }
+    });
+    let disk = standing.clone();
+    health.show("disk", move || {
+        let outcome = match disk.state().unsaved {
+            None => CheckOutcome::ok("holds the routes"),
+            Some(trouble) => CheckOutcome::failed(format!("{trouble}; a restart has no routes")),
         };
         async move { outcome }
     });

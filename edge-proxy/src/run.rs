@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio_util::sync::CancellationToken;
 use zeitwork_database::{Database, PoolSettings};
@@ -12,14 +13,17 @@ use zeitwork_runtime::{Clock, Lifecycle};
 use crate::access_log;
 use crate::admin;
 use crate::config::Config;
-use crate::routes::disk::Disk;
-use crate::routes::sync::{self, Follower, Standing};
+use crate::routes::compare::Comparer;
+use crate::routes::keep::{self, Keeper};
+use crate::routes::report::Reporter;
+use crate::routes::standing::Standing;
+use crate::routes::sync::{self, Follower};
 use crate::routes::table::Table;
 use crate::server::{Server, Settings};
 use crate::{Error, state};
 
-/// The follower, its listener, and one to spare.
-const CONNECTIONS: u32 = 3;
+/// The follower, its listener, the reporter, the comparer.
+const CONNECTIONS: u32 = 4;
 
 /// The outside world as values.
 pub struct Parts {
@@ -46,9 +50,8 @@ pub async fn run(config: Config, parts: Parts, life: &Lifecycle) -> Result<Runni
     let state_error =
         |source| Error::State { path: config.state_dir.display().to_string(), source };
     let place = state::claim(&config.state_dir).map_err(state_error)?;
-    let disk = Disk::new(&place.directory);
     let table = Arc::new(Table::new(&config.fixed));
-    sync::warm_up(&table, &disk);
+    let disk = keep::warm_up(&table, &place.directory);
     let database = config.database_url.as_ref().map(open).transpose()?;
     let log = parts.access_log.map(|output| {
         let clock = parts.clock.clone();
@@ -65,14 +68,31 @@ pub async fn run(config: Config, parts: Parts, life: &Lifecycle) -> Result<Runni
     let metrics = admin::metrics(&table, &standing, server.counters());
     let admin = admin::serve(&config.admin, health, metrics, life)?;
     tracing::info!(?traffic, ?admin, edge.id = %place.id, "serving");
-    // The follower goes on while what is in flight is drained, so that nobody waits in vain.
+    // They go on while what is in flight is drained, so that nobody waits in vain.
     let over = CancellationToken::new();
-    life.spawn("sync to disk", sync::keep_on_disk(table.clone(), disk, over.clone()));
+    let keeper = Keeper::new(table.clone(), disk, standing.clone());
+    let kept = keeper.kept();
+    life.spawn("keep routes on disk", keeper.run(over.clone()));
     if let Some(database) = database {
-        let name = config.name;
-        let (id, standing) = (place.id, standing.clone());
-        let follower = Follower { table, database, id, name, standing };
+        let anew = Arc::new(AtomicBool::new(false));
+        let follower = Follower {
+            table: table.clone(),
+            database: database.clone(),
+            standing: standing.clone(),
+            anew: anew.clone(),
+        };
         life.spawn("follow routes", follower.run(over.clone()));
+        let comparer = Comparer {
+            table: table.clone(),
+            database: database.clone(),
+            standing: standing.clone(),
+            anew,
+        };
+        life.spawn("compare routes", comparer.run(over.clone()));
+        let (id, name) = (place.id, config.name);
+        let period = sync::PERIOD;
+        let reporter = Reporter { table, database, id, name, standing, kept, period };
+        life.spawn("report to the lease", reporter.run(over.clone()));
     }
     life.spawn("traffic", serve(server, life.clone(), over, place));
     Ok(Running { traffic, admin })

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -18,6 +19,7 @@ use zeitwork_protocol::edge::{RouteChange, RouteTable};
 
 use crate::access_log::Record;
 use crate::limits::Limits;
+use crate::routes::disk::{Disk, Journal};
 use crate::routes::table::Table;
 use crate::server::{Server, Settings};
 
@@ -54,6 +56,15 @@ pub fn table_of(generation: i64, hosts: &[(&str, Vec<Endpoint>)]) -> RouteTable 
         position: Position { epoch: 1, generation },
         routes,
     }
+}
+
+/// Leaves a table on disk as an edge that has ended would.
+pub fn leave_on_disk(directory: &Path, table: RouteTable) {
+    let memory = Table::new(&[]);
+    memory.replace(table);
+    let mut disk = Disk::new(directory);
+    let written = Journal::write(&disk.beside(), &memory.freeze().unwrap()).unwrap();
+    disk.adopt(written, &[]).unwrap();
 }
 
 /// An edge with two workers before some routes.
@@ -113,8 +124,7 @@ impl Edge {
     }
 
     pub fn in_flight(&self, endpoint: Endpoint) -> u32 {
-        let report = self.table.report("test").unwrap();
-        report.in_flight.get(&endpoint.instance).copied().unwrap_or(0)
+        self.table.in_flight(endpoint.instance)
     }
 
     pub fn sum(&self, of: impl Fn(&crate::metrics::Counters) -> u64) -> u64 {

@@ -8,7 +8,7 @@ use zeitwork_tests::up::program;
 
 /// The figures of one run and where they were taken.
 pub struct Report {
-    profile: &'static str,
+    profile: String,
     cores: usize,
     kernel: String,
     figures: Vec<Value>,
@@ -19,7 +19,7 @@ impl Report {
     pub fn new() -> Self {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
-            profile: if cfg!(debug_assertions) { "dev" } else { "release" },
+            profile: profile(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: kernel.split('-').next().unwrap_or_default().trim().to_owned(),
             figures: Vec::new(),
@@ -65,6 +65,13 @@ impl Report {
         std::fs::write(&path, format!("{report:#}\n")).unwrap();
         path
     }
+}
+
+/// Cargo's name of it: the directory that this program was built into.
+fn profile() -> String {
+    let own = std::env::current_exe().unwrap();
+    let directory = own.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    if directory == "debug" { "dev".to_owned() } else { directory }
 }
 
 /// The value below which this part of the sorted ones lies (nearest rank).

@@ -12,7 +12,7 @@
 //! names a position and no request for an instance means that no request chosen by an older
 //! position will be sent to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use zeitwork_model::generation::Position;
 use zeitwork_model::id::{EnvironmentId, InstanceId, OrganisationId, ProjectId};
 use zeitwork_model::route::{Endpoint, Route};
@@ -28,10 +28,19 @@ use zeitwork_protocol::edge::{EdgeReport, RouteChange, RouteTable};
 
 use crate::upstream::Upstream;
 
+pub use frozen::Frozen;
+use unsaved::Changes;
+pub use unsaved::{Host, Unsaved, What};
+
+mod frozen;
+mod unsaved;
+
 /// A change copies a shard: with a million hosts that is a thousand pointers.
 const SHARDS: usize = 1024;
 
 type Shard = HashMap<Arc<str>, Arc<Site>, FixedState>;
+/// An upstream among those that are known.
+type Key = (InstanceId, SocketAddr);
 
 /// A host as requests meet it.
 #[derive(Debug)]
@@ -67,20 +76,24 @@ pub struct Table {
     version: AtomicU64,
     fixed: Shard,
     writer: Mutex<Writer>,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Writer {
     position: Option<Position>,
-    upstreams: HashMap<(InstanceId, SocketAddr), Known>,
+    upstreams: HashMap<Key, Known>,
+    /// Those that no route names; kept while something is in flight.
+    leaving: HashSet<Key>,
     hosts: usize,
     workers: Vec<mpsc::UnboundedSender<Arc<Upstream>>>,
+    unsaved: Changes,
 }
 
 #[derive(Debug)]
 struct Known {
     upstream: Arc<Upstream>,
-    /// Routes that name it; with none it is gone, and kept only while something is in flight.
+    /// Routes that name it.
     routes: usize,
 }
 
@@ -107,6 +120,7 @@ impl Table {
             version: AtomicU64::new(0),
             fixed: fixed.iter().map(site).collect(),
             writer: Mutex::default(),
+            changed: Notify::new(),
         }
     }
 
@@ -160,6 +174,7 @@ impl Table {
             let old = place.swap(Arc::new(shard));
             old.values().for_each(|site| writer.release(site));
         }
+        writer.unsaved.all();
         self.settle(&mut writer, table.position);
     }
 
@@ -169,11 +184,9 @@ impl Table {
         for RouteChange { host, route, .. } in changes {
             let place = &self.shards[self.shard_of(&host)];
             let mut shard = Shard::clone(&place.load());
-            let old = match route {
-                Some(route) => {
-                    let site = writer.site(&host, &route);
-                    shard.insert(site.host.clone(), site)
-                }
+            let site = route.map(|route| writer.site(&host, &route));
+            let old = match &site {
+                Some(site) => shard.insert(site.host.clone(), site.clone()),
                 None => shard.remove(host.as_str()),
             };
             let before = place.swap(Arc::new(shard));
@@ -181,76 +194,104 @@ impl Table {
             if let Some(old) = old {
                 writer.release(&old);
             }
+            writer.unsaved.one(host, site);
         }
+        writer.unsaved.step();
         self.settle(&mut writer, position);
     }
 
-    /// What this edge routes by, and what is in flight, as the lease reports it.
+    /// What the lease reports: what is in flight to instances that have left the table, beside
+    /// the position that is on disk. None: that position is not of the table's own past.
     #[must_use]
-    pub fn report(&self, version: &str) -> Option<EdgeReport> {
+    pub fn report(&self, on_disk: Position, version: &str) -> Option<EdgeReport> {
         let mut writer = self.writer();
-        let applied = writer.position?;
-        let mut report =
-            EdgeReport { applied, in_flight: BTreeMap::new(), version: version.to_owned() };
-        writer.upstreams.retain(|(instance, _), known| {
-            let count = known.upstream.in_flight();
-            if count > 0 {
-                *report.in_flight.entry(*instance).or_default() += count;
-            }
-            count > 0 || known.routes > 0
+        let position = writer.position?;
+        if position.epoch != on_disk.epoch || position.generation < on_disk.generation {
+            return None;
+        }
+        let mut in_flight = BTreeMap::new();
+        writer.forget_the_drained(|(instance, _), count| {
+            *in_flight.entry(*instance).or_default() += count;
         });
-        Some(report)
+        Some(EdgeReport { applied: on_disk, in_flight, version: version.to_owned() })
     }
 
-    /// The table as it is written to disk.
+    /// The table as it is now, whatever is changed afterwards; costs a pointer per shard.
     #[must_use]
-    pub fn snapshot(&self) -> Option<RouteTable> {
-        // The writer is held, so the shards are all of one position.
-        let writer = self.writer();
+    pub fn freeze(&self) -> Option<Frozen> {
+        self.frozen(&self.writer())
+    }
+
+    /// Waits until there may be something unsaved. For one task.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What has changed since this was asked last.
+    #[must_use]
+    pub fn take_unsaved(&self) -> Option<Unsaved> {
+        let mut writer = self.writer();
         let position = writer.position?;
-        let mut routes = std::collections::BTreeMap::new();
-        for shard in &self.shards {
-            let shard = shard.load();
-            routes.extend(
-                shard.values().filter_map(|site| Some((site.host.to_string(), site.route()?))),
-            );
-        }
-        Some(RouteTable {
-            version: zeitwork_protocol::VERSION,
-            minimum_reader: 1,
-            position,
-            routes,
-        })
+        let what = match writer.unsaved.take()? {
+            Changes::Hosts(hosts) => What::Changes(hosts),
+            Changes::Saved | Changes::All => What::Table(self.frozen(&writer)?),
+        };
+        Some(Unsaved { position, what })
+    }
+
+    /// Saving has failed: the whole table is unsaved again.
+    pub fn unsave(&self) {
+        self.writer().unsaved.all();
+        self.changed.notify_one();
     }
 
     /// Instances that have left the table and still have something in flight: the fewer the
-    /// sooner they may be stopped, so the follower reports when this changes.
+    /// sooner they may be stopped, so it is reported when this changes.
     #[must_use]
     pub fn draining(&self) -> usize {
+        let mut count = 0;
+        self.writer().forget_the_drained(|_, _| count += 1);
+        count
+    }
+
+    /// Requests in flight to an instance, routed or not.
+    #[cfg(test)]
+    pub fn in_flight(&self, instance: InstanceId) -> u32 {
         let writer = self.writer();
-        let left = writer.upstreams.values().filter(|known| known.routes == 0);
-        left.filter(|known| known.upstream.in_flight() > 0).count()
+        let known = writer.upstreams.iter().filter(|((of, _), _)| *of == instance);
+        known.map(|(_, known)| known.upstream.in_flight()).sum()
+    }
+
+    fn frozen(&self, writer: &Writer) -> Option<Frozen> {
+        // The writer is held, so the shards are all of one position.
+        let shards = self.shards.iter().map(ArcSwap::load_full).collect();
+        Some(Frozen::new(writer.position?, shards, self.hasher.clone(), writer.hosts))
     }
 
     fn settle(&self, writer: &mut Writer, position: Position) {
         self.version.fetch_add(1, Ordering::SeqCst);
         writer.position = Some(position);
-        let Writer { upstreams, workers, .. } = writer;
-        for known in upstreams.values().filter(|known| known.routes == 0) {
+        let Writer { upstreams, leaving, workers, .. } = writer;
+        for known in leaving.iter().filter_map(|key| upstreams.get(key)) {
             if known.upstream.leave() {
                 workers.retain(|worker| worker.send(known.upstream.clone()).is_ok());
             }
         }
+        self.changed.notify_one();
     }
 
     fn shard_of(&self, host: &str) -> usize {
-        // The low bits choose the bucket within a shard, so the high ones choose the shard.
-        (self.hasher.hash_one(host) >> 48) as usize % SHARDS
+        shard_of(&self.hasher, host)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn shard_of(hasher: &FixedState, host: &str) -> usize {
+    // The low bits choose the bucket within a shard, so the high ones choose the shard.
+    (hasher.hash_one(host) >> 48) as usize % SHARDS
 }
 
 impl Writer {
@@ -276,36 +317,37 @@ impl Writer {
             .entry((endpoint.instance, endpoint.address))
             .or_insert_with(|| Known { upstream: Arc::new(Upstream::of(endpoint)), routes: 0 });
         known.routes += 1;
-        known.upstream.enter();
+        if known.routes == 1 {
+            self.leaving.remove(&(endpoint.instance, endpoint.address));
+            known.upstream.enter();
+        }
         known.upstream.clone()
     }
 
     fn release(&mut self, site: &Site) {
         for upstream in &site.upstreams {
             let Some(instance) = upstream.instance else { continue };
-            if let Some(known) = self.upstreams.get_mut(&(instance, upstream.address)) {
+            let key = (instance, upstream.address);
+            if let Some(known) = self.upstreams.get_mut(&key) {
                 known.routes = known.routes.saturating_sub(1);
+                if known.routes == 0 {
+                    self.leaving.insert(key);
+                }
             }
         }
     }
-}
 
-impl Site {
-    fn route(&self) -> Option<Route> {
-        let owner = self.owner?;
-        Some(Route {
-            organisation: owner.organisation,
-            project: owner.project,
-            environment: owner.environment,
-            endpoints: self
-                .upstreams
-                .iter()
-                .filter_map(|upstream| {
-                    Some(Endpoint { instance: upstream.instance?, address: upstream.address })
-                })
-                .collect(),
-            timeout_ms: self.timeout_ms,
-            shared_domain: self.shared_domain,
-        })
+    /// Calls for each upstream that has left with something in flight; forgets the others.
+    fn forget_the_drained(&mut self, mut is_draining: impl FnMut(&Key, u32)) {
+        let Self { upstreams, leaving, .. } = self;
+        leaving.retain(|key| {
+            let count = upstreams.get(key).map_or(0, |known| known.upstream.in_flight());
+            if count == 0 {
+                upstreams.remove(key);
+            } else {
+                is_draining(key, count);
+            }
+            count > 0
+        });
     }
 }

@@ -43,5 +43,6 @@ async fn the_configured_host_leads_to_its_address_and_is_nobodys_instance() {
     table.replace(crate::testing::table_of(1, &[("api.example.com", vec![])]));
     client.send("GET /api/v1 HTTP/1.1\r\nHost: api.example.com\r\n\r\n").await;
     assert_eq!(client.answer().await.unwrap().status(), 200, "no tenant takes it over");
-    assert!(table.report("test").unwrap().in_flight.is_empty());
+    let position = table.position().unwrap();
+    assert!(table.report(position, "test").unwrap().in_flight.is_empty());
 }

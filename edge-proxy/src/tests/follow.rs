@@ -18,8 +18,7 @@ use zeitwork_model::route::{Endpoint, Route};
 use zeitwork_runtime::{Clock, Lifecycle};
 
 use crate::limits::Limits;
-use crate::routes::disk::Disk;
-use crate::testing::{Answer, Client, HOST, Instance, route, table_of};
+use crate::testing::{Answer, Client, HOST, Instance, leave_on_disk, route, table_of};
 use crate::{Config, Parts, Running, run};
 
 fn config(state: &Path, database_url: Option<SecretString>) -> Config {
@@ -173,45 +172,6 @@ async fn until_text(address: SocketAddr, path: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn what_is_drained_is_reported_at_once() {
-    let world = TestDatabase::create().await;
-    let state = tempfile::tempdir().unwrap();
-    let route = project(&world.owner).await;
-    let held = Instance::raw(|mut client| async move {
-        client.head().await?;
-        client.send("HTTP/1.1 200 OK\r\n\r\nbegin").await;
-        client.rest().await.map(drop)
-    })
-    .await;
-    put(&world.owner, &route, vec![held.endpoint]).await;
-    let life = Lifecycle::new();
-    let url = world.role_url(Role::Edge).await;
-    let running = start(config(state.path(), Some(url)), &life).await;
-    until_text(running.admin[0], "/metrics", "routes_generation 1").await;
-    let mut client = Client::open(running.traffic[0]).await;
-    client.send(&format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
-    client.head().await.unwrap();
-    put(&world.owner, &route, Vec::new()).await;
-    let name = held.endpoint.instance.to_string();
-    let now = || async {
-        let edges = edges(&world.owner).await;
-        (edges[0].applied_generation, edges[0].in_flight.0.get(&name).copied())
-    };
-    while now().await != (2, Some(1)) {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    drop(client);
-    let began = Instant::now();
-    while now().await != (2, None) {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    // The lease's period is a second; a drain does not wait for it. Busy machines are slow.
-    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
-    life.stop();
-    life.drain(Duration::from_secs(10)).await.unwrap();
-}
-
-#[tokio::test]
 async fn signalled_changes_do_not_wait_for_the_period() {
     let world = TestDatabase::create().await;
     let state = tempfile::tempdir().unwrap();
@@ -246,7 +206,7 @@ async fn a_database_that_was_set_back_is_followed_all_the_same() {
     // A copy on disk that is ahead of the database, of a host that is no more.
     let place = crate::state::claim(state.path()).unwrap();
     let ahead = table_of(1_000, &[("gone.localhost", vec![instance.endpoint])]);
-    Disk::new(&place.directory).write(&ahead).unwrap();
+    leave_on_disk(&place.directory, ahead);
     drop(place);
     put(&world.owner, &route, vec![instance.endpoint]).await;
     let life = Lifecycle::new();
@@ -267,7 +227,7 @@ async fn a_difference_is_found_after_a_start_from_disk() {
     put(&world.owner, &route, vec![instance.endpoint]).await;
     // The right position, and a table that is not that of the database.
     let place = crate::state::claim(state.path()).unwrap();
-    Disk::new(&place.directory).write(&table_of(1, &[(HOST, vec![])])).unwrap();
+    leave_on_disk(&place.directory, table_of(1, &[(HOST, vec![])]));
     drop(place);
     let life = Lifecycle::new();
     let url = world.role_url(Role::Edge).await;

@@ -35,6 +35,12 @@ impl Upstream {
         Self { instance: Some(endpoint.instance), ..Self::fixed(endpoint.address) }
     }
 
+    /// The same as the table was told it.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        Some(Endpoint { instance: self.instance?, address: self.address })
+    }
+
     /// An address from the configuration.
     #[must_use]
     pub fn fixed(address: SocketAddr) -> Self {

@@ -47,7 +47,7 @@ pub mod webhook_queue;
 pub mod wishes;
 
 pub use error::Error;
-pub use pool::{Database, PoolSettings, Transaction};
+pub use pool::{Connection, Database, PoolSettings, Transaction};
 pub use sqlx::PgConnection;
 
 /// What a statement of this crate answers.

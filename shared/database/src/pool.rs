@@ -13,6 +13,9 @@ use tracing::log::LevelFilter;
 
 use crate::{Error, Result};
 
+/// A connection of the pool.
+pub type Connection = PoolConnection<Postgres>;
+
 /// A transaction of the pool; derefs to a connection.
 pub type Transaction = sqlx::Transaction<'static, Postgres>;
 
@@ -79,7 +82,7 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when none can be had in time.
-    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
+    pub async fn acquire(&self) -> Result<Connection> {
         Ok(self.pool.acquire().await?)
     }
 

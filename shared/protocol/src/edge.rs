@@ -1,4 +1,4 @@
-//! The edge's route table as it stands on disk, and what an edge says of itself.
+//! The edge's route table, its changes, and what an edge says of itself.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +34,13 @@ pub struct RouteChange {
 /// What an edge may be told when it asks for changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Feed {
-    /// Everything after its position, oldest first; empty: nothing has changed.
-    Changes(Vec<RouteChange>),
+    /// What comes after its position, oldest first; empty: nothing has changed.
+    Changes {
+        /// The changed hosts.
+        changes: Vec<RouteChange>,
+        /// Whether there are further ones.
+        more: bool,
+    },
     /// Its position is of another epoch or older than the oldest kept change.
     TakeSnapshot,
 }
@@ -43,9 +48,10 @@ pub enum Feed {
 /// What an edge writes with its lease, about once a second and after each applied change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeReport {
-    /// The position that it routes by.
+    /// The position that it routes by, also after it is killed and started again.
     pub applied: Position,
-    /// Requests, upgrades and streams in flight per instance; those with none are left out.
+    /// Requests, upgrades and streams in flight per instance that no route of this edge names any
+    /// more; those with none are left out.
     pub in_flight: BTreeMap<InstanceId, u32>,
     /// Version of the edge.
     pub version: String,

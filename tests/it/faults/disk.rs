@@ -32,7 +32,7 @@ async fn edge_and_agent_start_from_disk_while_everything_else_is_stopped() {
     let page = cluster.page_with(&project.host, "instance=", LIVE_LIMIT).await.text();
     let instance = page.lines().find_map(|line| line.strip_prefix("instance=")).unwrap();
     eventually("the edge has kept its route", Duration::from_secs(2), || async {
-        let kept = std::fs::read_to_string(cluster.state.join("edge/edge/routes.json"));
+        let kept = std::fs::read_to_string(cluster.state.join("edge/edge/routes.journal"));
         let kept = kept.map_err(|error| error.to_string())?;
         if kept.contains(instance) { Ok(()) } else { Err(kept) }
     })
