@@ -30,10 +30,10 @@ pub struct Record {
     pub id: HeaderValue,
     /// The client's address.
     pub client: IpAddr,
-    /// Method.
-    pub method: Method,
+    /// Method; none where the head could not be read.
+    pub method: Option<Method>,
     /// Target; only its path is written.
-    pub uri: Uri,
+    pub uri: Option<Uri>,
     /// The host as it was asked for.
     pub host: Option<HeaderValue>,
     /// The route.
@@ -59,8 +59,8 @@ impl Default for Record {
         Self {
             id: HeaderValue::from_static(""),
             client: Ipv4Addr::UNSPECIFIED.into(),
-            method: Method::GET,
-            uri: Uri::default(),
+            method: None,
+            uri: None,
             host: None,
             site: None,
             instance: None,
@@ -131,8 +131,10 @@ struct Line<'a> {
     environment: Option<EnvironmentId>,
     #[serde(rename = "instance.id", skip_serializing_if = "Option::is_none")]
     instance: Option<InstanceId>,
-    method: &'a str,
-    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<&'static str>,
@@ -155,8 +157,8 @@ impl Record {
             project: owner.map(|owner| owner.project),
             environment: owner.map(|owner| owner.environment),
             instance: self.instance,
-            method: self.method.as_str(),
-            path: self.uri.path(),
+            method: self.method.as_ref().map(Method::as_str),
+            path: self.uri.as_ref().map(Uri::path),
             status: self.status,
             answer: self.answer,
             duration_us: self.took.as_micros(),

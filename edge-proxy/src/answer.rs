@@ -21,6 +21,8 @@ pub enum Refusal {
     NoRoute,
     /// The client sends its body too slowly.
     SlowRequest,
+    /// The request's head has too many fields or bytes.
+    HeadTooLarge,
     /// Too much at once.
     Limit,
     /// No instance could be reached, or it ended without an answer.
@@ -33,10 +35,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// Codes in the order of [`Refusal::index`].
-    pub const CODES: [&str; 7] = [
+    pub const CODES: [&str; 8] = [
         "bad_request",
         "no_route",
         "slow_request",
+        "head_too_large",
         "limit",
         "connect_failed",
         "no_instance",
@@ -50,10 +53,11 @@ impl Refusal {
             Self::BadRequest(_) => 0,
             Self::NoRoute => 1,
             Self::SlowRequest => 2,
-            Self::Limit => 3,
-            Self::ConnectFailed => 4,
-            Self::NoInstance => 5,
-            Self::Timeout => 6,
+            Self::HeadTooLarge => 3,
+            Self::Limit => 4,
+            Self::ConnectFailed => 5,
+            Self::NoInstance => 6,
+            Self::Timeout => 7,
         }
     }
 
@@ -70,6 +74,7 @@ impl Refusal {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Limit => StatusCode::TOO_MANY_REQUESTS,
             Self::ConnectFailed => StatusCode::BAD_GATEWAY,
             Self::NoInstance => StatusCode::SERVICE_UNAVAILABLE,
@@ -82,6 +87,7 @@ impl Refusal {
             Self::BadRequest(_) => "This request cannot be understood",
             Self::NoRoute => "Nothing is served under this name",
             Self::SlowRequest => "The request came too slowly",
+            Self::HeadTooLarge => "The request's head is too large",
             Self::Limit => "Too many connections",
             Self::ConnectFailed => "The application cannot be reached",
             Self::NoInstance => "The application is not running",
@@ -94,6 +100,7 @@ impl Refusal {
             Self::BadRequest(detail) => detail,
             Self::NoRoute => "no project has a domain of this name; check the address",
             Self::SlowRequest => "the rest of the request's body did not come in time",
+            Self::HeadTooLarge => "send fewer or shorter header fields, or fewer cookies",
             Self::Limit => "close some connections, or try again later",
             Self::ConnectFailed => "its instances refuse connections or end them; see its logs",
             Self::NoInstance => "it has no healthy instance at present; see its deployments",
@@ -102,7 +109,8 @@ impl Refusal {
     }
 
     const fn closes(self) -> bool {
-        matches!(self, Self::BadRequest(_) | Self::SlowRequest | Self::Limit)
+        use Refusal::{BadRequest, HeadTooLarge, Limit, SlowRequest};
+        matches!(self, BadRequest(_) | SlowRequest | HeadTooLarge | Limit)
     }
 }
 
@@ -147,11 +155,13 @@ pub fn render(
 
 /// The head and body of a refusal that is given before a request was read.
 #[must_use]
-pub fn raw(refusal: Refusal) -> String {
-    let text = problem(refusal, "");
+pub fn raw(refusal: Refusal, request_id: &HeaderValue) -> String {
+    let id = request_id.to_str().unwrap_or_default();
+    let text = problem(refusal, id);
     let (status, code) = (refusal.status(), refusal.code());
     format!(
-        "HTTP/1.1 {status}\r\nzeitwork-answer: {code}\r\ncontent-type: application/problem+json\r\n\
+        "HTTP/1.1 {status}\r\nzeitwork-answer: {code}\r\nx-request-id: {id}\r\n\
+         content-type: application/problem+json\r\ncache-control: no-store\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{text}",
         text.len()
     )

@@ -9,12 +9,14 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::answer::{self, Refusal};
 use crate::limits::Place;
-use crate::request;
-use crate::wire::{HEAD, Tap, Wire};
+use crate::request::{self, finish, trace};
+use crate::wire::{HEAD, LINGER, Tap, Wire};
 use crate::worker::Worker;
 
 /// What all requests of a connection share.
@@ -69,21 +71,49 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, plac
         return;
     }
     let client = Rc::new(Client::new(peer, local, place));
-    let wire = Wire::new(stream, client.tap.clone(), worker.limits.unread);
+    let (tap, peer) = (client.tap.clone(), client.peer);
+    let wire = Wire::new(stream, tap.clone(), worker.limits.unread);
     let serving = worker.clone();
     let service = service_fn(move |request| {
         let answer = request::serve(serving.clone(), client.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let mut connection = pin!(worker.builder.serve_connection(wire, service).with_upgrades());
-    // An error here is the client's: it left, was too slow, or sent what is no HTTP.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = worker.lingered() => connection.as_mut().graceful_shutdown(),
+    {
+        let connection = worker.builder.serve_connection(wire, service).with_upgrades();
+        let mut connection = pin!(connection);
+        // An error here is the client's: it left, was too slow, or sent what is no HTTP.
+        let is_over = tokio::select! {
+            _ = connection.as_mut() => true,
+            () = worker.lingered() => false,
+        };
+        if !is_over {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                _ = connection => {}
+                () = worker.cut() => {}
+            }
+        }
     }
+    if let Some((refusal, id)) = tap.refused() {
+        finish::unread(&worker, peer, refusal, id);
+    }
+}
+
+/// Answers a connection that is one too many, and closes it.
+pub async fn refuse(worker: &Worker, mut stream: TcpStream, peer: SocketAddr) {
+    let id = trace::new_id();
+    let answer = answer::raw(Refusal::Limit, &id);
+    finish::unread(worker, peer.ip().to_canonical(), Refusal::Limit, id);
+    // A fresh socket takes a few hundred bytes at once; if not, closing says enough.
+    if stream.try_write(answer.as_bytes()).is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    // Closed with its request unread, the connection would be reset and the answer lost.
+    let mut rest = [0; 1024];
+    let read_all = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
     tokio::select! {
-        _ = connection => {}
-        () = worker.cut() => {}
+        _ = timeout(LINGER, read_all) => {}
+        () = worker.lingered() => {}
     }
 }
 

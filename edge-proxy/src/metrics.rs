@@ -52,3 +52,11 @@ pub struct Counters {
     /// Access log records dropped because the writer was behind.
     pub log_dropped: Count,
 }
+
+impl Counters {
+    /// A request has ended with a status.
+    pub fn ended(&self, status: u16) {
+        let class = usize::from(status / 100).clamp(1, self.requests.len()) - 1;
+        self.requests[class].add(1);
+    }
+}

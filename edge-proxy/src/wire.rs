@@ -1,67 +1,34 @@
-//! A client's socket as hyper sees it: writes that stall end it, and the bytes of each head are
-//! kept until the request was judged.
+//! A client's socket as hyper sees it.
+//!
+//! Writes that stall end it, the bytes of each head are kept until the request was judged, the
+//! bare answers that hyper gives to a head that it cannot read become ours, and a socket that is
+//! closed with input unread takes that input in first: else the kernel would send a reset, and
+//! the client might never see the answer.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::answer::{self, Refusal};
+use crate::request::trace;
+pub use tap::Tap;
+
+mod tap;
+
 /// No head is longer (hyper's limit is the same).
 pub const HEAD: usize = 64 * 1024;
 /// What is read at once while the head is kept.
 const PIECE: usize = 8 * 1024;
-/// Capacity that an idle connection may keep.
-const KEPT: usize = 2 * 1024;
-
-/// The bytes of a head as they came. hyper hides what it mends in silence; see
-/// [`crate::request::normalize`].
-#[derive(Debug, Clone)]
-pub struct Tap(Arc<Mutex<Kept>>);
-
-#[derive(Debug)]
-struct Kept {
-    open: bool,
-    bytes: Vec<u8>,
-}
-
-impl Default for Tap {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Kept { open: true, bytes: Vec::new() })))
-    }
-}
-
-impl Tap {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at the bytes since the last answer.
-    pub fn with_head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        look(&self.kept().bytes)
-    }
-
-    /// The head is there: what follows is body.
-    pub fn close(&self) {
-        self.kept().open = false;
-    }
-
-    /// The answer is over: the next bytes are a head.
-    pub fn open(&self) {
-        let mut kept = self.kept();
-        kept.open = true;
-        kept.bytes.clear();
-        if kept.bytes.capacity() > KEPT {
-            kept.bytes = Vec::new();
-        }
-    }
-}
+/// How long the rest of a request that nobody reads is taken in.
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// The socket.
 #[derive(Debug)]
@@ -70,13 +37,23 @@ pub struct Wire {
     tap: Tap,
     patience: Duration,
     stall: Option<Pin<Box<Sleep>>>,
+    own: Option<Own>,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+/// Our answer in place of hyper's.
+#[derive(Debug)]
+struct Own {
+    text: Vec<u8>,
+    written: usize,
 }
 
 impl Wire {
     /// `patience`: how long the client may leave what we write unread.
     #[must_use]
     pub fn new(socket: TcpStream, tap: Tap, patience: Duration) -> Self {
-        Self { socket: TokioIo::new(socket), tap, patience, stall: None }
+        let socket = TokioIo::new(socket);
+        Self { socket, tap, patience, stall: None, own: None, linger: None }
     }
 
     fn bound<T>(
@@ -93,6 +70,53 @@ impl Wire {
         ready!(stall.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+
+    /// With no answer of ours due, what hyper writes is its own: a bare head, whole, the last
+    /// thing that it says on this connection.
+    fn replace(&mut self, hypers: &[u8]) {
+        if self.own.is_some() {
+            return;
+        }
+        let refusal = match hypers.get(9..12) {
+            Some(b"414" | b"431") => Refusal::HeadTooLarge,
+            _ => Refusal::BadRequest("its head cannot be read"),
+        };
+        let id: HeaderValue = trace::new_id();
+        let text = answer::raw(refusal, &id).into_bytes();
+        self.tap.refuse(refusal, id);
+        self.own = Some(Own { text, written: 0 });
+    }
+
+    fn write_own(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(own) = &mut self.own {
+            let rest = &own.text[own.written..];
+            if rest.is_empty() {
+                break;
+            }
+            let poll = Pin::new(&mut self.socket).poll_write(context, rest);
+            let written = ready!(self.bound(context, poll))?;
+            if let Some(own) = &mut self.own {
+                own.written += written;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in what the client still sends.
+    fn drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if linger.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut piece = [0; PIECE];
+        loop {
+            let mut piece = ReadBuf::new(&mut piece);
+            match ready!(Pin::new(self.socket.inner_mut()).poll_read(context, &mut piece)) {
+                Ok(()) if !piece.filled().is_empty() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 impl Read for Wire {
@@ -102,16 +126,14 @@ impl Read for Wire {
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let mut kept = this.tap.kept();
-        if !kept.open || kept.bytes.len() >= HEAD {
-            drop(kept);
+        if !this.tap.wants_more() {
             return Pin::new(&mut this.socket).poll_read(context, buffer);
         }
         let mut piece = [0; PIECE];
         let length = PIECE.min(buffer.remaining());
         let mut piece = ReadBuf::new(&mut piece[..length]);
         ready!(Pin::new(this.socket.inner_mut()).poll_read(context, &mut piece))?;
-        kept.bytes.extend_from_slice(piece.filled());
+        this.tap.keep(piece.filled());
         buffer.put_slice(piece.filled());
         Poll::Ready(Ok(()))
     }
@@ -123,16 +145,28 @@ impl Write for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.tap.is_quiet() {
+            self.replace(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let poll = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.bound(context, poll)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        ready!(self.write_own(context))?;
+        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+        self.tap.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        ready!(self.write_own(context))?;
+        ready!(Pin::new(&mut self.socket).poll_shutdown(context))?;
+        if self.own.is_some() || self.tap.is_unread() {
+            ready!(self.drain(context));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -144,6 +178,10 @@ impl Write for Wire {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.tap.is_quiet() {
+            self.replace(bytes.first().map_or(&[], |first| first));
+            return Poll::Ready(Ok(bytes.iter().map(|slice| slice.len()).sum()));
+        }
         let poll = Pin::new(&mut self.socket).poll_write_vectored(context, bytes);
         self.bound(context, poll)
     }

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::Batch;
-use crate::answer::{self, Refusal};
 use crate::connection;
 use crate::limits::{Connections, Limits};
 use crate::metrics::Counters;
@@ -31,6 +30,8 @@ use crate::upstream::pool::Pool;
 const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two looks at idle connections.
 const SWEEP: u32 = 10;
+/// Connections over the limit that are told so at once; the others are closed without a word.
+const REFUSING: usize = 256;
 /// Pause after the system refuses a connection (no file descriptors left).
 const REFUSED: Duration = Duration::from_millis(50);
 
@@ -79,6 +80,7 @@ pub struct Worker {
     /// How connections are read.
     pub builder: http1::Builder,
     connections: Arc<Connections>,
+    refusing: Cell<usize>,
     stopping: Cell<bool>,
     lingered: CancellationToken,
     cut: CancellationToken,
@@ -137,6 +139,7 @@ async fn serve(seed: Seed) -> io::Result<()> {
         tasks: TaskTracker::new(),
         builder: http1::Builder::new(),
         connections,
+        refusing: Cell::new(0),
         stopping: Cell::new(false),
         lingered: CancellationToken::new(),
         cut,
@@ -224,9 +227,13 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     worker.counters.accepted.add(1);
     let address = peer.ip().to_canonical();
     let Some(place) = worker.connections.admit(address, &worker.limits) else {
-        worker.counters.refusals[Refusal::Limit.index()].add(1);
-        // A fresh socket takes a few hundred bytes at once; if not, closing says enough.
-        let _ = stream.try_write(answer::raw(Refusal::Limit).as_bytes());
+        if worker.refusing.get() < REFUSING {
+            let refusing = Refusing::count(worker);
+            worker.tasks.spawn_local(async move {
+                connection::refuse(&refusing.0, stream, peer).await;
+                drop(refusing);
+            });
+        }
         return;
     };
     let open = Open::count(worker);
@@ -234,6 +241,22 @@ fn admit(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         connection::serve(open.0.clone(), stream, peer, place).await;
         drop(open);
     });
+}
+
+/// Counts a connection over the limit while it is told so.
+struct Refusing(Rc<Worker>);
+
+impl Refusing {
+    fn count(worker: &Rc<Worker>) -> Self {
+        worker.refusing.set(worker.refusing.get() + 1);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.0.refusing.set(self.0.refusing.get() - 1);
+    }
 }
 
 /// Counts a connection while it is open, also where its task panics.

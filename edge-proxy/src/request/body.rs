@@ -15,6 +15,7 @@ use super::finish::Finish;
 use super::headers;
 use crate::upstream::Flight;
 use crate::upstream::pool::Sender;
+use crate::wire::Tap;
 use crate::worker::Worker;
 
 /// A client that sends nothing of its body for this long is given up.
@@ -35,6 +36,8 @@ pub enum UploadError {
 #[derive(Debug)]
 pub struct Upload {
     incoming: Option<Incoming>,
+    /// Is told when the body was read to its end.
+    tap: Option<Tap>,
     flight: Option<Rc<Flight>>,
     stall: Option<Pin<Box<Sleep>>>,
 }
@@ -42,15 +45,16 @@ pub struct Upload {
 impl Upload {
     /// The client's body.
     #[must_use]
-    pub fn of(incoming: Incoming) -> Self {
+    pub fn of(incoming: Incoming, tap: &Tap) -> Self {
         let incoming = (!incoming.is_end_stream()).then_some(incoming);
-        Self { incoming, flight: None, stall: None }
+        let tap = incoming.is_some().then(|| tap.clone());
+        Self { incoming, tap, flight: None, stall: None }
     }
 
     /// No body.
     #[must_use]
     pub fn none() -> Self {
-        Self { incoming: None, flight: None, stall: None }
+        Self { incoming: None, tap: None, flight: None, stall: None }
     }
 
     /// Counts as part of the exchange from now on.
@@ -64,6 +68,9 @@ impl Upload {
     fn end(&mut self) {
         self.incoming = None;
         self.stall = None;
+        if let Some(tap) = self.tap.take() {
+            tap.body_is_over();
+        }
         if let Some(flight) = self.flight.take() {
             flight.uploading.set(false);
         }

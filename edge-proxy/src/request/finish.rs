@@ -1,9 +1,11 @@
 //! The last phase: whatever became of a request is counted and logged once.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, StatusCode};
 
@@ -33,21 +35,21 @@ pub struct Finish {
 impl Finish {
     /// A request came.
     #[must_use]
-    pub fn begin<B>(
+    pub fn begin(
         worker: Rc<Worker>,
         client: Rc<Client>,
-        request: &Request<B>,
+        request: &Request<Incoming>,
         id: HeaderValue,
     ) -> Self {
-        client.tap.close();
+        client.tap.close(!request.body().is_end_stream());
         worker.budget.earn();
         worker.counters.in_flight.add(1);
         let record = worker.log.is_on().then(|| {
             Box::new(Record {
                 id,
                 client: client.peer,
-                method: request.method().clone(),
-                uri: request.uri().clone(),
+                method: Some(request.method().clone()),
+                uri: Some(request.uri().clone()),
                 host: request.headers().get(HOST).cloned(),
                 ..Record::default()
             })
@@ -112,8 +114,7 @@ impl Drop for Finish {
         let counters = &self.worker.counters;
         counters.in_flight.subtract(1);
         counters.bytes.add(self.bytes);
-        let class = usize::from(self.status / 100).min(counters.requests.len()) - 1;
-        counters.requests[class].add(1);
+        counters.ended(self.status);
         if let Some(mut record) = self.record.take() {
             record.site = self.site.take();
             record.status = self.status;
@@ -123,5 +124,25 @@ impl Drop for Finish {
             record.ended = Some(Instant::now());
             counters.log_dropped.add(self.worker.log.push(*record) as u64);
         }
+    }
+}
+
+/// The same for what was refused before there was a request.
+pub fn unread(worker: &Worker, client: IpAddr, refusal: Refusal, id: HeaderValue) {
+    let counters = &worker.counters;
+    let status = refusal.status().as_u16();
+    counters.refusals[refusal.index()].add(1);
+    counters.ended(status);
+    if worker.log.is_on() {
+        let record = Record {
+            id,
+            client,
+            answer: Some(refusal.code()),
+            status,
+            complete: true,
+            ended: Some(Instant::now()),
+            ..Record::default()
+        };
+        counters.log_dropped.add(worker.log.push(record) as u64);
     }
 }

@@ -59,7 +59,7 @@ async fn run(
     let upgrade = upgrade::wanted(&mut request);
     let protocol = upgrade.as_ref().map(|upgrade| &upgrade.protocol);
     headers::towards_instance(&mut request, &target, client, protocol);
-    let request = request.map(body::Upload::of);
+    let request = request.map(|incoming| body::Upload::of(incoming, &client.tap));
     let mut response = forward::forward(worker, client, &target, request, upgrade, finish).await?;
     headers::towards_client(&mut response, finish.cookie_guard());
     Ok(response)

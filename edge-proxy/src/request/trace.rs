@@ -18,10 +18,16 @@ pub fn request_id<B>(request: &mut Request<B>) -> HeaderValue {
     {
         return id.clone();
     }
-    let id = RequestId::new().to_string();
-    let id = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let id = new_id();
     request.headers_mut().insert(X_REQUEST_ID, id.clone());
     id
+}
+
+/// An id for what came without one.
+#[must_use]
+pub fn new_id() -> HeaderValue {
+    let id = RequestId::new().to_string();
+    HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 fn is_word(id: &[u8]) -> bool {

@@ -62,6 +62,7 @@ pub fn join<B>(
     flight: Rc<Flight>,
 ) {
     let instance = hyper::upgrade::on(response);
+    client.tap.leave();
     let (worker, client) = (worker.clone(), client.clone());
     let tracked = worker.clone();
     tracked.tasks.spawn_local(async move {

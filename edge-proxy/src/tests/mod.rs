@@ -3,6 +3,7 @@ mod follow;
 mod forwarding;
 mod framing;
 mod headers;
+mod own;
 mod retry;
 mod slow;
 mod upgrade;
