@@ -1,8 +1,9 @@
 //! What to do, decided by pure functions: a borrowed view and the database's time in, a plan
 //! value out.
 //!
-//! No database, clock, network or log here. Each planner has tables of cases, a safety and a
-//! liveness property, and the rollout has scenario texts in `scenarios/`.
+//! No database, clock, network or log here. Each planner has tables of cases; those where
+//! a wrong step takes something away (rollout, placement, webhooks, builds) have properties too, and
+//! the rollout has scenario texts in `scenarios/`.
 #![warn(missing_docs)]
 
 pub mod branches;

@@ -7,8 +7,10 @@ text_enum! {
     ///
     /// ```text
     /// queued ──► running ──► succeeded
-    ///   ▲           ├──────► failed | cancelled | superseded
-    ///   └── lease ──┘  lost: next attempt, or failed after the last
+    ///  │  ▲         │  │
+    ///  │  └─────────┘  │  lease lost, or handed back: the next attempt
+    ///  ▼               ▼
+    ///  failed | cancelled | superseded
     /// ```
     pub enum BuildStatus {
         /// Waits for a builder, or for its next attempt.

@@ -7,10 +7,14 @@ text_enum! {
     ///
     /// ```text
     /// queued ──► building ──► starting ──► live ──► retired
-    ///   │           │            ▲          ▲          │
-    ///   └───────────┼────────────┘          └─ rollback┤ (retired ──► starting ──► live)
-    ///               └──► failed | cancelled | superseded | skipped
+    ///   │            │         ▲ │                     │
+    ///   │            │         │ │                     │
+    ///   ├─(an image)─┼─────────┤ │                     │
+    ///   │            │         └─┼──(wished again)─────┤
+    ///   ▼            ▼           ▼                     │
+    ///  failed | cancelled | superseded ────────────────┘
     /// ```
+    /// `skipped` follows `queued` alone and is final.
     pub enum DeploymentStatus {
         /// Waits for its commit to be resolved or for a builder.
         Queued = "queued",

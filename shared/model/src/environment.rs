@@ -33,32 +33,6 @@ text_enum! {
     }
 }
 
-text_enum! {
-    /// What became of a wish.
-    ///
-    /// ```text
-    /// pending ──► live ──► retired
-    ///    ├──────► failed | cancelled | skipped
-    ///    └──────► superseded   (a newer wish came first)
-    /// ```
-    pub enum WishStatus {
-        /// Work is under way.
-        Pending = "pending",
-        /// The environment serves it.
-        Live = "live",
-        /// A newer wish went live after it.
-        Retired = "retired",
-        /// A newer wish came before it was live.
-        Superseded = "superseded",
-        /// It could not be; the deployment says why.
-        Failed = "failed",
-        /// Somebody cancelled it.
-        Cancelled = "cancelled",
-        /// There was nothing to do; the deployment says why.
-        Skipped = "skipped",
-    }
-}
-
 /// How an instance is asked whether it can serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -145,8 +145,6 @@ id! {
     EdgeId = "edg",
     /// A stored webhook delivery.
     DeliveryId = "whd",
-    /// An event of the journal.
-    EventId = "evt",
     /// A request, made up where the caller sent none.
     RequestId = "req",
 }

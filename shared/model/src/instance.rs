@@ -7,10 +7,14 @@ text_enum! {
     ///
     /// ```text
     /// pending ──► starting ──► healthy ◄──► unhealthy
-    ///    │           │            │             │
-    ///    │           │            └─► draining ◄┘──► stopped
-    ///    └───────────┴──► failed
+    ///    │           │           │ ▲            │
+    ///    │           │           ▼ │ revived    │
+    ///    │           └────────► draining ◄──────┘
+    ///    ▼                        ▼
+    ///  stopped ◄──────────────────┘
     /// ```
+    /// From every state that is not final: `failed`, with its reason (given up, or its node is
+    /// lost). A report may skip `starting`, which was too short to be seen.
     pub enum InstanceStatus {
         /// Its endpoint is reserved; its node has not started it.
         Pending = "pending",

@@ -1,7 +1,8 @@
 //! The words of the system: ids, states and the plain values that the parts exchange.
 //!
 //! No I/O, no clock and no randomness except in [`id`], where ids are made. Each status enum
-//! carries its picture and one total function `after(event)`; the database repeats the rule.
+//! carries its picture; deployments and builds one total function `after(event)` too. The database
+//! repeats the rules: constraints, and `where status` in every step.
 #![warn(missing_docs)]
 
 pub mod build;

@@ -49,9 +49,6 @@ pub enum InvalidName {
     /// A hyphen at an end.
     #[error("must begin and end with a letter or digit")]
     Hyphen,
-    /// Has the form of one of our ids.
-    #[error("must not look like an id")]
-    LikeAnId,
     /// A letter, digit or underscore rule of variable names is broken.
     #[error("may contain only A-Z, a-z, 0-9 and _, and must not begin with a digit")]
     Variable,
