@@ -19,10 +19,10 @@ pub enum Error {
     #[error("github")]
     Github(#[from] crate::github::GithubError),
     /// The system's certificates cannot be read.
-    #[error("outbound requests")]
+    #[error("the HTTP client cannot be built")]
     Outbound(#[from] zeitwork_outbound::reqwest::Error),
     /// An address cannot be bound.
-    #[error("address")]
+    #[error("an address cannot be bound")]
     Bind(#[from] zeitwork_web::BindError),
 }
 

@@ -26,8 +26,7 @@ fn a_problem_is_a_sentence_with_its_code_and_request() {
 fn a_wish_that_is_not_valid_is_answered_with_what_is_wrong_alone() {
     let error = |pointer, detail| json!({"pointer": pointer, "detail": detail});
     let errors = [error("/name", "is taken."), error("/source/url", "is empty")];
-    let body =
-        json!({"code": "validation_failed", "detail": "Mend what errors names.", "errors": errors});
+    let body = json!({"code": "validation_failed", "detail": "Correct what `errors` names.", "errors": errors});
     assert_eq!(
         sentence(422, &body, None),
         "name is taken. source.url is empty. (422 validation_failed)"

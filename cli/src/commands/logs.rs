@@ -25,7 +25,7 @@ pub struct Logs {
     /// Go on with new lines until Ctrl-C.
     #[arg(long, short)]
     follow: bool,
-    /// Begin so many lines before the end of what each instance has said.
+    /// Show the last so many lines of each instance.
     #[arg(long, short = 'n', default_value_t = LINES)]
     lines: usize,
 }

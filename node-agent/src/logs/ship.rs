@@ -214,7 +214,7 @@ impl Writer {
             data: &data,
             ended,
         };
-        // Not known any more until the answer is there: it may be lost after the write.
+        // Stays our position until the answer is there: a repeated append is then told apart.
         self.position = Some(after);
         let now = node_logs::append(&mut connection, &chunk).await?;
         self.position = Some(now);

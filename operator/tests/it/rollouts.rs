@@ -264,7 +264,7 @@ async fn a_deployment_without_room_says_so() {
     execute(&world.database.owner, "update nodes set status = 'cordoned'").await;
     world.agent.build('a', Fate::Well);
     let told = format!("select reason_text from deployments where id = '{}'", deployment.0);
-    world.until(&told, "0 of 1 instances healthy; no node with its image has room for more").await;
+    world.until(&told, "0 of 1 instances healthy; no ready node that has its image has room").await;
     execute(&world.database.owner, "update nodes set status = 'ready'").await;
     world.until_deployment(deployment, "live").await;
 }

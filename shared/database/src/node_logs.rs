@@ -24,8 +24,8 @@ pub struct NewChunk<'a> {
     pub ended: bool,
 }
 
-/// Appends; answers the stream's last sequence. Where that is neither `after` plus the number of
-/// lines, nothing was written: the caller numbers its lines anew behind it.
+/// Appends; answers the stream's last sequence. If that is not `after` plus the number of lines,
+/// nothing was written and the caller numbers its lines anew behind it.
 ///
 /// # Errors
 /// The stream is none of this node's, and those of every statement.

@@ -11,7 +11,7 @@ const SLUG: &str = "owner";
 /// Name of the owner's keys in lists.
 const KEY_NAME: &str = "owner";
 
-/// What a key is once it was made sure of.
+/// What `ensure` found or made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Ensured {

@@ -53,7 +53,12 @@ pub struct ConfigError(pub Vec<Mistake>);
 
 fn lines(mistakes: &[Mistake]) -> String {
     let lines: Vec<String> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
-    format!("{} wrong in the settings:{}", lines.len(), lines.concat())
+    let count = if lines.len() == 1 {
+        "1 setting is".into()
+    } else {
+        format!("{} settings are", lines.len())
+    };
+    format!("{count} wrong:{}", lines.concat())
 }
 
 /// The mistake has been noted; [`Settings::finish`] reports it with all others.

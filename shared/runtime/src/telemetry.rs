@@ -100,8 +100,7 @@ impl Telemetry {
         // It blocks, and on a runtime of one worker it would wait for itself.
         let flush =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_LIMIT));
-        if let Ok(Ok(Ok(()))) = tokio::time::timeout(FLUSH_LIMIT, flush).await {
-        } else {
+        if !matches!(tokio::time::timeout(FLUSH_LIMIT, flush).await, Ok(Ok(Ok(())))) {
             tracing::warn!("the last spans were not sent");
         }
     }

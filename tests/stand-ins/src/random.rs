@@ -4,8 +4,7 @@ use aws_lc_rs::rand;
 
 /// `N` bytes from the system's generator.
 ///
-/// It has no way to fail on a running system; were it to, the zeros would make signatures
-/// that nobody accepts as secret, so the caller is told instead.
+/// An error, never zeros: a secret that can be guessed would be worse than none.
 pub(crate) fn bytes<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0u8; N];
     rand::fill(&mut bytes).map_err(|_| std::io::Error::other("no random bytes"))?;

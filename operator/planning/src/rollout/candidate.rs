@@ -64,7 +64,7 @@ pub(super) fn progress(view: &View, release: &Release) -> Reason {
     let sick = members.iter().filter(|i| !i.is_healthy()).find_map(|i| i.reason.clone());
     let what = match (&sick, members.len() < wanted) {
         (Some(reason), _) => reason.text.clone(),
-        (None, true) => "no node with its image has room for more".into(),
+        (None, true) => "no ready node that has its image has room".into(),
         (None, false) => "the check has not passed yet".into(),
     };
     let code = sick.map_or_else(|| "not_healthy".into(), |reason| reason.code);

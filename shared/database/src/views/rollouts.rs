@@ -134,7 +134,7 @@ pub struct Host {
     pub environment_id: EnvironmentId,
     /// It is a domain at present.
     pub is_domain: bool,
-    /// Label of an internal domain: the host is below the base domain.
+    /// Whether the host is below the base domain.
     pub internal: bool,
     /// The route as written.
     pub route: Option<Json<Route>>,
@@ -147,7 +147,7 @@ pub struct Edge {
     pub id: EdgeId,
     /// Its lease lives.
     pub is_alive: bool,
-    /// It renewed its lease in the last minutes.
+    /// Until when its lease holds.
     pub lease_until: OffsetDateTime,
     /// The epoch that it follows.
     pub epoch: i64,

@@ -80,7 +80,7 @@ catalogue! {
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type", "Send Content-Type: application/json.";
     ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, "Validation failed",
-        "Mend what errors names.";
+        "Correct what `errors` names.";
     LimitReached = "limit_reached", UNPROCESSABLE_ENTITY, "Limit reached",
         "The organisation has as many of these as it may.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests",

@@ -20,7 +20,7 @@ async fn a_problem_has_exactly_the_fields_of_the_contract() {
         "title": "Validation failed",
         "status": 422,
         "code": "validation_failed",
-        "detail": "Mend what errors names.",
+        "detail": "Correct what `errors` names.",
         "request_id": "req_1",
         "errors": [{
             "pointer": "/source/url",

@@ -129,7 +129,7 @@ fn waiting_says_for_what() {
     let text = waiting(&world.view).map(|reason| reason.text);
     assert_eq!(
         text.as_deref(),
-        Some("0 of 1 instances healthy; no node with its image has room for more")
+        Some("0 of 1 instances healthy; no ready node that has its image has room")
     );
     world.round();
     world.round();
