@@ -16,6 +16,9 @@ use zeitwork_web::Code;
 
 use crate::error::{Answer, Refusal};
 
+#[cfg(test)]
+mod tests;
+
 /// Deliveries that wait at most; whoever comes then is told to come back.
 const WAITING_MAXIMUM: usize = 1_000;
 /// Deliveries of one statement.
@@ -57,15 +60,16 @@ impl Inbox {
             }
             waiting.push(Waiting { delivery, stored });
         }
-        let answered = tokio::select! {
-            biased;
-            answered = &mut answer => answered,
-            pen = self.pen.clone().lock_owned() => {
-                self.write(pen);
-                answer.await
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answer => {
+                    return answered.unwrap_or_else(|_| Err(Code::Unavailable.into()));
+                }
+                // What is written now may be full before ours: then it is our turn again.
+                pen = self.pen.clone().lock_owned() => self.write(pen),
             }
-        };
-        answered.unwrap_or_else(|_| Err(Code::Unavailable.into()))
+        }
     }
 
     /// Writes what waits, in a task of its own: whoever began it may be gone before its end.
