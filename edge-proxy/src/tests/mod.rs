@@ -4,6 +4,7 @@ mod forwarding;
 mod framing;
 mod headers;
 mod own;
+mod probes;
 mod retry;
 mod slow;
 mod upgrade;
