@@ -6,6 +6,7 @@ mod isolation;
 mod never_dark;
 mod push;
 mod rollback;
+mod streams;
 mod tenancy;
 mod up;
 mod upgrades;
