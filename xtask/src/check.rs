@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use crate::{command, edges, licences, openapi, phrases, scenarios, sizes, sqlx};
+use crate::{command, edges, licences, named, openapi, phrases, scenarios, sizes, sqlx};
 
 type Gate = (&'static str, fn(&Path) -> anyhow::Result<()>);
 
-const GATES: [Gate; 8] = [
+const GATES: [Gate; 9] = [
     ("format", format),
     ("sizes", sizes::run),
     ("phrases", phrases::run),
@@ -16,6 +16,7 @@ const GATES: [Gate; 8] = [
     ("licences", licences::run),
     ("clippy and sqlx", clippy),
     ("openapi", openapi::verify),
+    ("named", named::run),
     ("scenarios", scenarios::verify),
 ];
 

@@ -10,6 +10,7 @@ mod coverage;
 mod edges;
 mod licences;
 mod metadata;
+mod named;
 mod openapi;
 mod phrases;
 mod postgres;
@@ -54,6 +55,8 @@ enum Gate {
         #[arg(long)]
         check: bool,
     },
+    /// Operations, reconcilers and verbs of the command line are named by tests
+    Named,
     /// What the planner does in the texts of operator/planning/scenarios
     Scenarios {
         /// Compare with what is committed instead of writing it
@@ -91,6 +94,7 @@ fn run(gate: &Gate) -> anyhow::Result<()> {
         Gate::Openapi { check: true } => openapi::verify(&root),
         Gate::Scenarios { check: false } => scenarios::regenerate(&root),
         Gate::Scenarios { check: true } => scenarios::verify(&root),
+        Gate::Named => named::run(&root),
         Gate::Coverage => coverage::run(&root),
     }
 }

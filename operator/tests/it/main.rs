@@ -7,6 +7,7 @@ mod builds;
 mod edge;
 mod lasting;
 mod nodes;
+mod reports;
 mod retention;
 mod rollouts;
 mod world;

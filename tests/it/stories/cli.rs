@@ -12,20 +12,20 @@ use zeitwork_tests::{Cluster, eventually, up};
 use super::app;
 
 /// Somebody at a terminal on the host of a platform.
-struct Terminal<'a> {
-    cluster: &'a Cluster,
+pub struct Terminal<'a> {
+    pub cluster: &'a Cluster,
 }
 
 /// What a command printed.
 #[derive(Debug)]
-struct Ran {
-    ok: bool,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub ok: bool,
+    pub out: String,
+    pub err: String,
 }
 
 impl Terminal<'_> {
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(up::program("zeitwork"));
         command.env_clear().args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -34,7 +34,7 @@ impl Terminal<'_> {
         command
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ran {
+    pub async fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, "").await
     }
 
@@ -50,13 +50,13 @@ impl Terminal<'_> {
         Ran { ok: ended.status.success(), out: text(ended.stdout), err: text(ended.stderr) }
     }
 
-    async fn done(&self, arguments: &[&str]) -> Ran {
+    pub async fn done(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments).await;
         assert!(ran.ok, "{arguments:?}: {ran:?}\n{}", self.cluster.logs());
         ran
     }
 
-    async fn json(&self, arguments: &[&str]) -> Value {
+    pub async fn json(&self, arguments: &[&str]) -> Value {
         let ran = self.done(&[arguments, &["--output", "json"]].concat()).await;
         serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
     }

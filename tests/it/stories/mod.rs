@@ -2,6 +2,7 @@
 
 mod cancel;
 mod cli;
+mod installations;
 mod isolation;
 mod never_dark;
 mod push;
@@ -10,6 +11,7 @@ mod streams;
 mod tenancy;
 mod up;
 mod upgrades;
+mod verbs;
 
 use std::path::Path;
 

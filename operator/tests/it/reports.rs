@@ -1,0 +1,24 @@
+//! What each loop of the operator says of itself.
+
+use crate::world::World;
+
+/// Every reconciler, by name.
+const ALL: [&str; 9] = [
+    "builds",
+    "commit_status",
+    "heads",
+    "nodes",
+    "retention",
+    "rollouts",
+    "routes",
+    "sources",
+    "webhooks",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_reconciler_tells_of_its_passes() {
+    let world = World::new().await;
+    let told = "select string_agg(name, ' ' order by name) from reconciler_reports
+        where passes > 0 and error is null";
+    world.until(told, &ALL.join(" ")).await;
+}
