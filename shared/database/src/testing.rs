@@ -123,6 +123,20 @@ pub async fn texts(database: &Database, query: &str) -> Vec<String> {
         .unwrap_or_else(|error| panic!("{query}: {error}"))
 }
 
+/// How the database would find the rows of a query, were its tables too large to read whole.
+///
+/// # Panics
+/// Where the query cannot be planned.
+pub async fn plan(database: &Database, query: &str) -> serde_json::Value {
+    let mut transaction = database.begin().await.expect("the test database answers");
+    execute_in(&mut transaction, "set local enable_seqscan = off").await;
+    let query = format!("explain (format json) {query}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(query.clone()))
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
 fn connect(server: &Server, database: &str, login: &str) -> Database {
     let url = server.url(database, login, Some(PASSWORD)).into();
     let settings = PoolSettings { connections: 5, ..PoolSettings::default() };

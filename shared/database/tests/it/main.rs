@@ -5,4 +5,5 @@ mod feed;
 mod migrations;
 mod node_channel;
 mod owner;
+mod plans;
 mod standing_still;
