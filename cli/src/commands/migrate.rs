@@ -15,7 +15,7 @@ pub async fn run(output: &Output) -> Result<()> {
     let url = url.ok().flatten().context(
         "ZEITWORK_DATABASE_URL is not set; the private database of `zeitwork up` is migrated at its start",
     )?;
-    let database = Database::new(&url, "zeitwork-migrate", &PoolSettings::default())?;
+    let database = Database::new(&url, "zeitwork-migrate", &PoolSettings::patient())?;
     let applied = migrate::run(&database).await?;
     if output.is_json() {
         return output.json(&json!({"applied": applied}));

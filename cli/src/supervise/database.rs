@@ -2,7 +2,6 @@
 //! login for each daemon with a password that is new at every start.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,8 +12,6 @@ use zeitwork_postgres::{Binaries, Durability, Options, Server};
 
 use super::home::{Account, Home, write_secret};
 
-/// Longest statement of a migration.
-const MIGRATION_LIMIT: Duration = Duration::from_mins(10);
 /// Bytes of a login's password.
 const PASSWORD_BYTES: usize = 32;
 /// A socket's path has at most 107 octets, of which its own name takes 17.
@@ -39,13 +36,7 @@ pub async fn prepare(home: &Home, given: Option<SecretString>) -> Result<Prepare
         let server = start_private(home)?;
         (server.url("postgres", "zeitwork", None).into(), Some(server))
     };
-    // A migration may take its time; nobody waits for it but us.
-    let patient = PoolSettings {
-        slow: MIGRATION_LIMIT,
-        statement: MIGRATION_LIMIT,
-        ..PoolSettings::default()
-    };
-    let owner = Database::new(&owner_url, "zeitwork-up", &patient)?;
+    let owner = Database::new(&owner_url, "zeitwork-up", &PoolSettings::patient())?;
     let applied = migrate::run(&owner).await.context("the database schema")?;
     if applied > 0 {
         tracing::info!(applied, "migrated the database schema");

@@ -47,6 +47,15 @@ impl Default for PoolSettings {
     }
 }
 
+impl PoolSettings {
+    /// For migrations, which may take their time: nobody waits for them but a person.
+    #[must_use]
+    pub fn patient() -> Self {
+        let limit = Duration::from_mins(10);
+        Self { slow: limit, statement: limit, ..Self::default() }
+    }
+}
+
 /// The pool of a process. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Database {
