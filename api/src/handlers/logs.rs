@@ -65,7 +65,7 @@ async fn answer<S: Source>(
     position: fn(&S) -> String,
 ) -> Answer<Response> {
     if wants_stream(headers) {
-        return Ok(pump::respond(app, who, source));
+        return pump::respond(app, who, source);
     }
     let mut connection = app.database.acquire().await?;
     let batch = source.read(&mut connection, query.limit.unwrap_or(200)).await?;
@@ -73,6 +73,18 @@ async fn answer<S: Source>(
     let items = batch.items.into_iter().filter(|item| item.event == "line");
     let items: Vec<serde_json::Value> = items.map(|item| item.data).collect();
     Ok(Json(Page { items, next_cursor }).into_response())
+}
+
+async fn lines(
+    app: &App,
+    who: &Who,
+    headers: &HeaderMap,
+    query: &StreamQuery,
+    about: About,
+) -> Answer<Response> {
+    let cursor = query.cursor(headers);
+    let source = LogSource::new(who.organisation, about, cursor.as_deref(), query.tail)?;
+    answer(app, who, headers, query, source, LogSource::position).await
 }
 
 #[utoipa::path(get, path = "/builds/{build}/logs", tag = "builds",
@@ -91,10 +103,7 @@ pub async fn of_build(
     let mut connection = app.database.acquire().await?;
     builds::get(&mut connection, caller.organisation, id).await?.ok_or_else(Problem::not_found)?;
     drop(connection);
-    let cursor = query.cursor(&headers);
-    let about = About::Build(id);
-    let source = LogSource::new(caller.organisation, about, cursor.as_deref(), query.tail)?;
-    answer(&app, &caller, &headers, &query, source, LogSource::position).await
+    lines(&app, &caller, &headers, &query, About::Build(id)).await
 }
 
 #[utoipa::path(get, path = "/deployments/{deployment}/logs", tag = "deployments",
@@ -114,10 +123,7 @@ pub async fn of_deployment(
     let row = deployments::get(&mut connection, caller.organisation, id).await?;
     row.ok_or_else(Problem::not_found)?;
     drop(connection);
-    let cursor = query.cursor(&headers);
-    let about = About::Deployment(id);
-    let source = LogSource::new(caller.organisation, about, cursor.as_deref(), query.tail)?;
-    answer(&app, &caller, &headers, &query, source, LogSource::position).await
+    lines(&app, &caller, &headers, &query, About::Deployment(id)).await
 }
 
 #[utoipa::path(get, path = "/projects/{project}/environments/{environment}/logs",
@@ -137,10 +143,7 @@ pub async fn of_environment(
     let mut connection = app.database.acquire().await?;
     let (_, environment) = named::pair(&mut connection, &caller, &names).await?;
     drop(connection);
-    let cursor = query.cursor(&headers);
-    let about = About::Environment(environment.id);
-    let source = LogSource::new(caller.organisation, about, cursor.as_deref(), query.tail)?;
-    answer(&app, &caller, &headers, &query, source, LogSource::position).await
+    lines(&app, &caller, &headers, &query, About::Environment(environment.id)).await
 }
 
 #[utoipa::path(get, path = "/projects/{project}/environments/{environment}/events",

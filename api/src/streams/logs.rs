@@ -7,7 +7,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::serde::rfc3339;
 use utoipa::ToSchema;
-use zeitwork_database::log_chunks::LogChunk;
+use zeitwork_database::log_chunks::{LogChunk, LogStream};
 use zeitwork_database::{PgConnection, builds, deployments, log_chunks};
 use zeitwork_model::id::{BuildId, DeploymentId, EnvironmentId, InstanceId, OrganisationId};
 
@@ -126,17 +126,19 @@ impl LogSource {
     async fn lines(
         &mut self,
         connection: &mut PgConnection,
-        stream: &str,
+        row: &LogStream,
         limit: usize,
     ) -> Answer<Piece> {
-        let Some(row) = log_chunks::stream(connection, self.organisation, stream).await? else {
-            return Ok(Piece { stream: stream.to_owned(), ended: true, ..Piece::default() });
-        };
+        let stream = row.stream.as_str();
         let after = match self.cursor.of(stream) {
             Some(sequence) => sequence,
             None => self.tail.map_or(0, |tail| (row.last_sequence - tail).max(0)),
         };
         self.cursor.set(stream, after);
+        if after >= row.last_sequence {
+            let ended = row.ended_at.is_some();
+            return Ok(Piece { stream: stream.to_owned(), ended, ..Piece::default() });
+        }
         let chunks =
             log_chunks::after(connection, self.organisation, stream, after, CHUNKS).await?;
         // Where nothing is kept of what was said, all of it is the gap.
@@ -173,8 +175,9 @@ impl Source for LogSource {
         self.cursor.keep(&streams);
         let mut batch = Batch { ended: over, ..Batch::default() };
         let mut lines = Vec::new();
-        for stream in streams {
-            let piece = self.lines(connection, &stream, limit).await?;
+        // One that has not begun has nothing to say, nor to wait for.
+        for row in log_chunks::streams(connection, self.organisation, &streams).await? {
+            let piece = self.lines(connection, &row, limit).await?;
             batch.ended &= piece.ended;
             batch.more |= piece.more;
             if let Some((first, last)) = piece.gap {
@@ -187,6 +190,8 @@ impl Source for LogSource {
             }
             lines.extend(in_time(piece));
         }
+        // Who begins later has said nothing yet: all of it comes.
+        self.tail = None;
         // A stable sort: lines of one stream stay in their order.
         lines.sort_by_key(|(at, _, _)| *at);
         if lines.len() > limit {

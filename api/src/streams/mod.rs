@@ -15,15 +15,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zeitwork_database::{PgConnection, api_keys};
 use zeitwork_model::id::ApiKeyId;
-use zeitwork_web::Metrics;
+use zeitwork_web::{Code, Metrics, Problem};
 
 use crate::error::Answer;
 
 /// How long the answer to "does the key hold?" is good for all streams of a key.
 const KEY_FRESH: Duration = Duration::from_millis(900);
+
+/// Reads of all streams at once: the pool's other connections are for requests, however many
+/// readers there are.
+const READS_AT_ONCE: usize = 4;
+/// Streams of one key at once.
+const OF_ONE_KEY: usize = 100;
 
 /// One server-sent event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +67,10 @@ pub trait Source: Send + 'static {
 pub struct Streams {
     /// Changes whenever there may be something new.
     pub changes: watch::Sender<u64>,
-    /// Streams that are open.
-    pub open: Gauge,
+    open: Gauge,
+    /// Turns to read from the database.
+    pub turns: Semaphore,
+    by_key: Mutex<HashMap<ApiKeyId, usize>>,
     keys: Mutex<HashMap<ApiKeyId, (Instant, bool)>>,
 }
 
@@ -73,7 +81,41 @@ impl Streams {
         metrics.register(|registry| {
             registry.register("streams_open", "Streams of logs and events", open.clone());
         });
-        Self { changes: watch::Sender::new(0), open, keys: Mutex::default() }
+        Self {
+            changes: watch::Sender::new(0),
+            open,
+            turns: Semaphore::new(READS_AT_ONCE),
+            by_key: Mutex::default(),
+            keys: Mutex::default(),
+        }
+    }
+
+    /// Counts a stream of a key, until it is closed.
+    ///
+    /// # Errors
+    /// 429 where the key has as many open as it may.
+    pub fn open(&self, key: ApiKeyId) -> Answer<()> {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_key.entry(key).or_default();
+        if *count >= OF_ONE_KEY {
+            let text = format!("This key has {OF_ONE_KEY} streams open: close one first.");
+            return Err(Problem::new(Code::RateLimited).detail(text).into());
+        }
+        *count += 1;
+        self.open.inc();
+        Ok(())
+    }
+
+    /// A stream of a key has ended.
+    pub fn close(&self, key: ApiKeyId) {
+        self.open.dec();
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_key.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                by_key.remove(&key);
+            }
+        }
     }
 
     /// Whether the key still holds: asked once a second, however many streams it has.

@@ -48,15 +48,18 @@ enum Ending {
 }
 
 /// Answers with the stream.
-pub fn respond(app: &App, who: &Who, source: impl Source) -> Response {
+///
+/// # Errors
+/// 429 where the key has as many open as it may.
+pub fn respond(app: &App, who: &Who, source: impl Source) -> Answer<Response> {
+    app.streams.open(who.key)?;
     let (sender, receiver) = mpsc::channel(BUFFER);
     let (end, ended) = oneshot::channel();
     let (revoke, revoked) = oneshot::channel::<()>();
     let pump = Pump { app: app.clone(), key: who.key, sender };
     app.life.spawn_detached("stream", async move {
-        pump.app.streams.open.inc();
         let ending = pump.run(source).await;
-        pump.app.streams.open.dec();
+        pump.app.streams.close(pump.key);
         // The reader may have gone first; then nobody is left to tell.
         let _ = end.send(ending);
         if ending == Ending::Revoked {
@@ -78,7 +81,7 @@ pub fn respond(app: &App, who: &Who, source: impl Source) -> Response {
     let mut response = Sse::new(events).keep_alive(alive).into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Ok(response)
 }
 
 fn event_of(item: Item) -> Event {
@@ -107,7 +110,12 @@ impl Pump {
         let mut changes = self.app.streams.changes.subscribe();
         loop {
             changes.mark_unchanged();
-            let batch = match self.read(&mut source).await {
+            let read = tokio::select! {
+                () = self.app.life.stopping() => return Ending::Stopping,
+                () = self.sender.closed() => return Ending::Gone,
+                read = self.read(&mut source) => read,
+            };
+            let batch = match read {
                 Ok(Some(batch)) => batch,
                 Ok(None) => return Ending::Revoked,
                 // The database is away: the reader keeps its place until it is back.
@@ -135,6 +143,7 @@ impl Pump {
 
     /// What is new; none where the key does not hold any more.
     async fn read(&self, source: &mut impl Source) -> Answer<Option<Batch>> {
+        let _turn = self.app.streams.turns.acquire().await;
         let mut connection = self.app.database.acquire().await?;
         if !self.app.streams.key_holds(&mut connection, self.key).await? {
             return Ok(None);

@@ -106,9 +106,11 @@ async fn lines_are_numbered_and_stored_as_chunks() {
     let mut connection = world.owner.acquire().await.unwrap();
     let name = stream.to_string();
     let deadline = std::time::Instant::now() + FACT_LIMIT;
-    while log_chunks::stream(&mut connection, organisation, &name)
+    let names = [name.clone()];
+    while log_chunks::streams(&mut connection, organisation, &names)
         .await
         .unwrap()
+        .first()
         .is_none_or(|found| found.ended_at.is_none())
     {
         assert!(std::time::Instant::now() < deadline, "the stream ends");

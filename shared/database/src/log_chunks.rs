@@ -30,25 +30,27 @@ pub struct LogChunk {
     pub data: Vec<u8>,
 }
 
-/// One stream of the organisation.
+/// Those of the named streams that the organisation has and that have begun.
 ///
 /// # Errors
 /// Those of every statement.
-pub async fn stream(
+pub async fn streams(
     connection: &mut PgConnection,
     organisation: OrganisationId,
-    stream: &str,
-) -> Result<Option<LogStream>> {
-    let row = sqlx::query_as!(
+    names: &[String],
+) -> Result<Vec<LogStream>> {
+    let rows = sqlx::query_as!(
         LogStream,
         "select stream, last_sequence, ended_at from log_streams
-        where organisation_id = $1 and stream = $2",
+        where organisation_id = $1 and stream = any($2)
+        order by stream
+        limit 1000",
         organisation as OrganisationId,
-        stream
+        names
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(row)
+    Ok(rows)
 }
 
 /// The streams of an environment's instances, newest first, at most 100: those of one
