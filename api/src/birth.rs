@@ -9,6 +9,7 @@ use zeitwork_model::name::{internal_label, is_reserved_label};
 
 use crate::config::Config;
 use crate::error::{Answer, taken};
+use crate::quota::ENVIRONMENTS;
 use zeitwork_database::projects::Project;
 
 /// With four random characters a label is free at the first try almost always.
@@ -23,6 +24,8 @@ pub async fn environment(
     kind: EnvironmentKind,
     branch: Option<&str>,
 ) -> Answer<EnvironmentId> {
+    let there = environments::count(connection, project.organisation_id, project.id).await?;
+    ENVIRONMENTS.has_room_beside(there)?;
     let id = EnvironmentId::new();
     let new = NewEnvironment {
         id,

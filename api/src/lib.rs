@@ -18,6 +18,7 @@ mod limits;
 mod measure;
 mod owner;
 mod patience;
+mod quota;
 mod router;
 mod source;
 mod state;

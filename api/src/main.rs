@@ -11,7 +11,7 @@ use zeitwork_runtime::{ConfigError, Lifecycle, Settings};
 use zeitwork_secrets::MasterKey;
 
 /// Longest statement: nobody waits for the answer any more.
-const STATEMENT: Duration = Duration::from_secs(4);
+const STATEMENT: Duration = Duration::from_millis(3500);
 /// Requests in flight may take so long when the daemon stops; streams end at once.
 const DRAIN: Duration = Duration::from_secs(10);
 

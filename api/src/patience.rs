@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use zeitwork_web::{Code, Problem};
 
 /// Below the five seconds within which every caller is answered, whatever the database does.
-const LIMIT: Duration = Duration::from_millis(4500);
+const LIMIT: Duration = Duration::from_secs(4);
 
 /// The layer around everything that asks the database.
 pub async fn layer(request: Request, next: Next) -> Response {

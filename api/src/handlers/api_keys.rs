@@ -24,11 +24,9 @@ use super::{created, organisations};
 use crate::error::Answer;
 use crate::extract::{Caller, PageQuery, Valid, can};
 use crate::input;
+use crate::quota::API_KEYS;
 use crate::state::App;
 use crate::views::organisation::{Key, ShownKey};
-
-/// Keys that hold at once, in one organisation.
-const MAXIMUM: i64 = 200;
 
 /// A key to be made.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -86,9 +84,7 @@ async fn insert(
     if body.expires_at.is_some_and(|at| at <= now) {
         return Err(Problem::invalid("/expires_at", "past", "must lie in the future").into());
     }
-    if api_keys::count_active(connection, organisation).await? >= MAXIMUM {
-        return Err(Code::LimitReached.into());
-    }
+    API_KEYS.has_room_beside(api_keys::count_active(connection, organisation).await?)?;
     let new = NewApiKey {
         id: ApiKeyId::new(),
         organisation_id: organisation,
@@ -134,7 +130,11 @@ pub async fn revoke(
     let mut transaction = app.database.begin().await?;
     let organisation = organisations::find(&mut transaction, &caller, &organisation).await?.id;
     let row = api_keys::revoke(&mut transaction, organisation, id).await?;
-    row.ok_or_else(Problem::not_found)?;
+    let row = row.ok_or_else(Problem::not_found)?;
+    if !may_grant(&[caller.scope], row.scope) {
+        let text = "A key cannot end one that may do more than itself.";
+        return Err(Problem::new(Code::Forbidden).detail(text).into());
+    }
     let detail = json!({});
     let journal = caller.within(organisation);
     journal.audit(&mut transaction, "api_key.revoke", id, detail).await?;

@@ -59,8 +59,9 @@ pub async fn create(
     }
     let mut transaction = app.database.begin().await?;
     let project = named::project(&mut transaction, &caller, &project).await?;
-    let environment =
-        named::environment(&mut transaction, &caller, &project, &body.environment).await?;
+    let environment = named::environment(&mut transaction, &caller, &project, &body.environment)
+        .await
+        .map_err(|refusal| refusal.of_field("/environment"))?;
     let (reference, commit_sha) = (body.reference.as_deref(), body.commit.as_deref());
     let wanted = Wanted::New { reference, commit: commit_sha, message: "", author: "" };
     let view =

@@ -53,6 +53,7 @@ pub async fn list(
         environment: query.environment,
         deployment: query.deployment,
         status: query.status,
+        running: false,
     };
     let (organisation, before) = (caller.organisation, page.after()?);
     let rows = instances::list(&mut connection, organisation, filter, before, page.rows()).await?;

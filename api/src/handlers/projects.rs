@@ -19,6 +19,7 @@ use zeitwork_web::Problem;
 use super::created;
 use crate::error::{Answer, taken};
 use crate::extract::{Caller, PageQuery, Valid, Who, can, named};
+use crate::quota::PROJECTS;
 use crate::source::{Source, SourceInput};
 use crate::state::App;
 use crate::vault::Vault;
@@ -76,6 +77,7 @@ async fn insert(
     let slug = body.slug.clone().unwrap_or_else(|| slug_of(&body.name));
     check_slug(&slug)
         .map_err(|rule| Problem::invalid("/slug", "invalid", format!("the slug {rule}")))?;
+    PROJECTS.has_room_beside(projects::count(connection, who.organisation).await?)?;
     let new = NewProject {
         id: ProjectId::new(),
         organisation_id: who.organisation,
@@ -181,7 +183,8 @@ pub async fn update(
     operation_id = "delete_project",
     params(("project" = String, Path, description = "Id or slug")),
     responses((status = 204, description = "Deleted; what runs is taken down")))]
-/// Deletes a project with all its environments.
+/// Deletes a project with all its environments. Its addresses are free for others once what runs
+/// is taken down, until then a project of the same name gets another one.
 pub async fn delete(
     State(app): State<App>,
     caller: Caller<can::WriteProjects>,

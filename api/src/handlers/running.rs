@@ -194,14 +194,13 @@ async fn usage(
     who: &Who,
     environment: zeitwork_model::id::EnvironmentId,
 ) -> Answer<Vec<InstanceMetrics>> {
-    let filter = Filter { environment: Some(environment), ..Filter::default() };
-    let rows = instances::list(connection, who.organisation, filter, None, 200).await?;
-    let over = |status| matches!(status, InstanceStatus::Stopped | InstanceStatus::Failed);
-    let running = rows.into_iter().filter(|row| !over(row.status));
+    let filter = Filter { environment: Some(environment), running: true, ..Filter::default() };
+    // More than an environment's replicas, while the next ones stand beside them.
+    let rows = instances::list(connection, who.organisation, filter, None, 1_000).await?;
     let view = |row: instances::Instance| InstanceMetrics {
         instance: row.id,
         status: row.status,
         usage: row.usage,
     };
-    Ok(running.map(view).collect())
+    Ok(rows.into_iter().map(view).collect())
 }

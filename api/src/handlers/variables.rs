@@ -1,5 +1,8 @@
 //! Variables of a project or of one environment.
 
+use std::fmt;
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -8,19 +11,21 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
+use zeitwork_database::PgConnection;
 use zeitwork_database::environments::{self, Environment};
 use zeitwork_database::projects::Project;
-use zeitwork_database::{PgConnection, variables};
+use zeitwork_database::variables::{self, Position};
 use zeitwork_model::id::{EnvironmentId, VariableId};
 use zeitwork_model::name::check_variable_name;
 use zeitwork_model::page::Page;
 use zeitwork_model::variable::VariableAt;
-use zeitwork_web::Problem;
+use zeitwork_web::{Code, Problem};
 
 use super::wishes::redeploy_live;
 use crate::error::Answer;
 use crate::extract::{Caller, PageQuery, Valid, ValidQuery, Who, can, named};
 use crate::input;
+use crate::quota::VARIABLES;
 use crate::state::App;
 use crate::vault::Vault;
 use crate::views::project::Variable;
@@ -88,8 +93,9 @@ pub async fn put(
         .map_err(|rule| Problem::invalid("/name", "invalid", rule.to_string()))?;
     let mut transaction = app.database.begin().await?;
     let project = named::project(&mut transaction, &caller, &project).await?;
-    let environment =
-        scope(&mut transaction, &caller, &project, body.environment.as_deref()).await?;
+    let environment = scope(&mut transaction, &caller, &project, body.environment.as_deref())
+        .await
+        .map_err(|refusal| refusal.of_field("/environment"))?;
     let row = write(&mut transaction, &app, &caller, &project, environment, &name, &body).await?;
     let detail = json!({ "project": project.id, "environment": environment, "name": name });
     caller.audit(&mut transaction, "variable.set", row.id, detail).await?;
@@ -124,6 +130,10 @@ async fn write(
     let vault = Vault::open(connection, &app.master_key, who.organisation, project.id).await?;
     let known =
         variables::find_id(connection, who.organisation, project.id, environment, name).await?;
+    if known.is_none() {
+        let there = variables::count(connection, who.organisation, project.id).await?;
+        VARIABLES.has_room_beside(there)?;
+    }
     let id = known.unwrap_or_else(VariableId::new);
     let (key_version, ciphertext) = vault.encrypt(&id.to_string(), &body.value)?;
     let row = variables::Variable {
@@ -171,17 +181,39 @@ pub async fn list(
     let project = named::project(&mut connection, &caller, &project).await?;
     let organisation = caller.organisation;
     let vault = Vault::open(&mut connection, &app.master_key, organisation, project.id).await?;
-    // Few enough to page in memory: a project has at most some hundreds.
-    let mut rows = variables::list(&mut connection, organisation, project.id, None).await?;
-    if let Some(after) = page.after::<VariableId>()? {
-        let seen = rows.iter().position(|row| row.id == after).map_or(0, |at| at + 1);
-        rows.drain(..seen);
+    let after = page.after::<Behind>()?.map(|behind| behind.0);
+    let rows =
+        variables::list(&mut connection, organisation, project.id, after.as_ref(), page.rows())
+            .await?;
+    let shown = rows.into_iter().map(|row| {
+        let position = Behind(Position { name: row.name.clone(), environment: row.environment_id });
+        Ok((position, show(&vault, row)?))
+    });
+    let shown = shown.collect::<Answer<Vec<_>>>()?;
+    Ok(Json(page.finish(shown, |(position, _)| position.to_string(), |(_, view)| view)))
+}
+
+/// The text of a position: the name, and the environment behind a colon, which no name has.
+struct Behind(Position);
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.name)?;
+        self.0.environment.map_or(Ok(()), |environment| write!(f, ":{environment}"))
     }
-    let mut views = Vec::new();
-    for row in rows {
-        views.push((row.id, show(&vault, row)?));
+}
+
+impl FromStr for Behind {
+    type Err = Code;
+
+    fn from_str(text: &str) -> Result<Self, Code> {
+        let (name, environment) = match text.split_once(':') {
+            Some((name, id)) => (name, Some(id.parse().map_err(|_| Code::InvalidCursor)?)),
+            None => (text, None),
+        };
+        check_variable_name(name).map_err(|_| Code::InvalidCursor)?;
+        Ok(Self(Position { name: name.to_owned(), environment }))
     }
-    Ok(Json(page.finish(views, |(id, _)| *id, |(_, view)| view)))
 }
 
 fn show(vault: &Vault, row: variables::Variable) -> Answer<Variable> {
@@ -207,8 +239,7 @@ pub async fn get(
     let environment =
         scope(&mut connection, &caller, &project, query.environment.as_deref()).await?;
     let organisation = caller.organisation;
-    let rows = variables::list(&mut connection, organisation, project.id, Some(&name)).await?;
-    let row = rows.into_iter().find(|row| row.environment_id == environment);
+    let row = variables::get(&mut connection, organisation, project.id, environment, &name).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     let vault = Vault::open(&mut connection, &app.master_key, organisation, project.id).await?;
     Ok(Json(show(&vault, row)?))

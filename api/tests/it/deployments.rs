@@ -96,7 +96,9 @@ async fn a_deployment_needs_one_of_ref_and_commit() {
         reply.problem(422, "validation_failed");
     }
     let elsewhere = json!({ "environment": "nowhere", "ref": "main" });
-    user.post("/projects/shop/deployments", elsewhere).await.problem(404, "not_found");
+    let unknown = user.post("/projects/shop/deployments", elsewhere).await;
+    let problem = unknown.problem(422, "validation_failed");
+    assert_eq!(problem["errors"][0]["pointer"], "/environment", "the path is right");
 }
 
 #[tokio::test]

@@ -3,10 +3,12 @@
 
 mod deployments;
 mod every_endpoint;
+mod hostile;
 mod inbox;
 mod installations;
 mod keys;
 mod projects;
+mod quotas;
 mod repeats;
 mod running;
 mod stock;

@@ -25,7 +25,7 @@ async fn a_secret_is_stored_encrypted_and_never_shown() {
     assert_eq!(one["value"], "quiet");
     let mut connection = world.database.owner.acquire().await.unwrap();
     let rows =
-        variables::list(&mut connection, user.organisation, stock.project, None).await.unwrap();
+        variables::list(&mut connection, user.organisation, stock.project, None, 10).await.unwrap();
     assert_eq!(rows.len(), 3);
     for row in rows {
         let stored = String::from_utf8_lossy(&row.ciphertext).into_owned();

@@ -175,7 +175,9 @@ async fn delete(named: &str, yes: bool, session: &Session) -> Result<()> {
     }
     api.delete(&path).await?;
     session.output.either(&json!({"deleted": named}), |output| {
-        output.line(&format!("{named} is deleted; what runs is taken down"));
+        output.line(&format!(
+            "{named} is deleted; what runs is taken down, then its address is free again"
+        ));
     })
 }
 

@@ -100,6 +100,22 @@ pub async fn insert(connection: &mut PgConnection, new: &NewEnvironment<'_>) -> 
     Ok(())
 }
 
+/// The organisation's environments with their labels, narrowed by the rest of the statement.
+macro_rules! environments {
+    ($rest:tt, $($arguments:tt)*) => {
+        sqlx::query_as!(
+            Environment,
+            r#"select e.id as "id: EnvironmentId", e.project_id as "project_id: ProjectId",
+                e.name, e.kind as "kind: EnvironmentKind", e.branch, e.generation, e.paused_at,
+                d.label as "label?", e.created_at, e.updated_at
+            from environments e
+            left join domains d on d.environment_id = e.id and d.kind = 'internal'
+            where e.organisation_id = $1 and e.deleted_at is null "# + $rest,
+            $($arguments)*
+        )
+    };
+}
+
 /// One environment of a project.
 ///
 /// # Errors
@@ -114,15 +130,8 @@ pub async fn get(
         EnvironmentName::Id(id) => (Some(*id), None),
         EnvironmentName::Name(name) => (None, Some(*name)),
     };
-    let row = sqlx::query_as!(
-        Environment,
-        r#"select e.id as "id: EnvironmentId", e.project_id as "project_id: ProjectId", e.name,
-            e.kind as "kind: EnvironmentKind", e.branch, e.generation, e.paused_at,
-            d.label as "label?", e.created_at, e.updated_at
-        from environments e
-        left join domains d on d.environment_id = e.id and d.kind = 'internal'
-        where e.organisation_id = $1 and e.project_id = $2 and e.deleted_at is null
-            and (e.id = $3 or e.name = $4)"#,
+    let row = environments!(
+        "and e.project_id = $2 and (e.id = $3 or e.name = $4)",
         organisation as OrganisationId,
         project as ProjectId,
         id as Option<EnvironmentId>,
@@ -143,16 +152,8 @@ pub async fn list(
     projects: &[ProjectId],
 ) -> Result<Vec<Environment>> {
     let projects: Vec<uuid::Uuid> = projects.iter().map(|id| id.0).collect();
-    let rows = sqlx::query_as!(
-        Environment,
-        r#"select e.id as "id: EnvironmentId", e.project_id as "project_id: ProjectId", e.name,
-            e.kind as "kind: EnvironmentKind", e.branch, e.generation, e.paused_at,
-            d.label as "label?", e.created_at, e.updated_at
-        from environments e
-        left join domains d on d.environment_id = e.id and d.kind = 'internal'
-        where e.organisation_id = $1 and e.project_id = any($2) and e.deleted_at is null
-        order by e.id
-        limit 10000"#,
+    let rows = environments!(
+        "and e.project_id = any($2) order by e.id limit 10000",
         organisation as OrganisationId,
         &projects
     )
@@ -172,17 +173,10 @@ pub async fn page(
     before: Option<EnvironmentId>,
     limit: i64,
 ) -> Result<Vec<Environment>> {
-    let rows = sqlx::query_as!(
-        Environment,
-        r#"select e.id as "id: EnvironmentId", e.project_id as "project_id: ProjectId", e.name,
-            e.kind as "kind: EnvironmentKind", e.branch, e.generation, e.paused_at,
-            d.label as "label?", e.created_at, e.updated_at
-        from environments e
-        left join domains d on d.environment_id = e.id and d.kind = 'internal'
-        where e.organisation_id = $1 and e.project_id = $2 and e.deleted_at is null
-            and ($3::uuid is null or e.id < $3)
+    let rows = environments!(
+        "and e.project_id = $2 and ($3::uuid is null or e.id < $3)
         order by e.id desc
-        limit $4"#,
+        limit $4",
         organisation as OrganisationId,
         project as ProjectId,
         before as Option<EnvironmentId>,
@@ -191,6 +185,26 @@ pub async fn page(
     .fetch_all(connection)
     .await?;
     Ok(rows)
+}
+
+/// How many environments a project has.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn count(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    project: ProjectId,
+) -> Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from environments
+        where organisation_id = $1 and project_id = $2 and deleted_at is null"#,
+        organisation as OrganisationId,
+        project as ProjectId
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count)
 }
 
 /// Sets the branch pattern; none: the default branch.

@@ -64,6 +64,8 @@ pub struct Filter {
     pub deployment: Option<DeploymentId>,
     /// In one state.
     pub status: Option<InstanceStatus>,
+    /// Without those that have ended.
+    pub running: bool,
 }
 
 /// The organisation's instances, newest first.
@@ -118,15 +120,17 @@ async fn select(
             and ($4::uuid is null or i.environment_id = $4)
             and ($5::uuid is null or i.deployment_id = $5)
             and ($6::text is null or i.status = $6)
-            and ($7::uuid is null or i.id < $7)
+            and (not $7 or i.status not in ('stopped', 'failed'))
+            and ($8::uuid is null or i.id < $8)
         order by i.id desc
-        limit $8"#,
+        limit $9"#,
         organisation as OrganisationId,
         id as Option<InstanceId>,
         filter.project as Option<ProjectId>,
         filter.environment as Option<EnvironmentId>,
         filter.deployment as Option<DeploymentId>,
         filter.status.map(InstanceStatus::as_str),
+        filter.running,
         before as Option<InstanceId>,
         limit
     )

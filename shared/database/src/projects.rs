@@ -190,6 +190,21 @@ pub async fn list(
     Ok(rows)
 }
 
+/// How many projects an organisation has.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn count(connection: &mut PgConnection, organisation: OrganisationId) -> Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from projects
+        where organisation_id = $1 and deleted_at is null"#,
+        organisation as OrganisationId
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count)
+}
+
 /// Changes a project. A new source forgets what was resolved of the old one.
 ///
 /// # Errors

@@ -29,7 +29,16 @@ pub struct Variable {
     pub updated_at: OffsetDateTime,
 }
 
-/// The project's variables, or one by its name, in the order of names.
+/// Where a variable stands in the order of the list: it stays there when others go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Its name.
+    pub name: String,
+    /// Its environment; those of the whole project come first.
+    pub environment: Option<EnvironmentId>,
+}
+
+/// The project's variables in the order of names, behind a position.
 ///
 /// # Errors
 /// Those of every statement.
@@ -37,23 +46,78 @@ pub async fn list(
     connection: &mut PgConnection,
     organisation: OrganisationId,
     project: ProjectId,
-    name: Option<&str>,
+    after: Option<&Position>,
+    limit: i64,
 ) -> Result<Vec<Variable>> {
+    let nil = EnvironmentId(uuid::Uuid::nil());
+    let environment = after.map(|after| after.environment.unwrap_or(nil));
     let rows = sqlx::query_as!(
         Variable,
         r#"select id as "id: VariableId", environment_id as "environment_id: EnvironmentId", name,
             at as "at: VariableAt", secret, key_version, ciphertext, updated_at
         from variables
-        where organisation_id = $1 and project_id = $2 and ($3::text is null or name = $3)
-        order by name, environment_id nulls first
-        limit 2000"#,
+        where organisation_id = $1 and project_id = $2
+            and ($3::text is null or (name, coalesce(environment_id, $5)) > ($3, $4))
+        order by name, coalesce(environment_id, $5)
+        limit $6"#,
         organisation as OrganisationId,
         project as ProjectId,
-        name
+        after.map(|after| after.name.as_str()),
+        environment as Option<EnvironmentId>,
+        nil as EnvironmentId,
+        limit
     )
     .fetch_all(connection)
     .await?;
     Ok(rows)
+}
+
+/// One variable by its name and place.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn get(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    project: ProjectId,
+    environment: Option<EnvironmentId>,
+    name: &str,
+) -> Result<Option<Variable>> {
+    let row = sqlx::query_as!(
+        Variable,
+        r#"select id as "id: VariableId", environment_id as "environment_id: EnvironmentId", name,
+            at as "at: VariableAt", secret, key_version, ciphertext, updated_at
+        from variables
+        where organisation_id = $1 and project_id = $2
+            and environment_id is not distinct from $3 and name = $4"#,
+        organisation as OrganisationId,
+        project as ProjectId,
+        environment as Option<EnvironmentId>,
+        name
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row)
+}
+
+/// How many variables a project has.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn count(
+    connection: &mut PgConnection,
+    organisation: OrganisationId,
+    project: ProjectId,
+) -> Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from variables
+        where organisation_id = $1 and project_id = $2"#,
+        organisation as OrganisationId,
+        project as ProjectId
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count)
 }
 
 /// The id under which a variable is, or will be, stored: a value is encrypted for its row.

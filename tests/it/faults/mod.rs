@@ -2,5 +2,6 @@
 
 mod disk;
 mod engine;
+mod hangs;
 mod kills;
 mod pushes;

@@ -30,24 +30,34 @@ pub struct GithubProject {
     pub updated_at: OffsetDateTime,
 }
 
+/// Projects of GitHub with their organisations, narrowed by the rest of the statement.
+macro_rules! github_projects {
+    ($rest:tt $(, $($arguments:tt)*)?) => {
+        sqlx::query_as!(
+            GithubProject,
+            r#"select p.id as "id: ProjectId",
+                p.organisation_id as "organisation_id: OrganisationId", o.slug as organisation,
+                p.repository as "repository!", p.repository_id, p.installation_id,
+                p.source_reason_code as reason_code, p.source_reason_text as reason_text,
+                p.updated_at
+            from projects p
+            join organisations o on o.id = p.organisation_id
+            where p.source_kind = 'github' and p.deleted_at is null "# + $rest
+            $(, $($arguments)*)?
+        )
+    };
+}
+
 /// Projects whose repository is not resolved, or has a reason that may be over.
 ///
 /// # Errors
 /// Those of every statement.
 pub async fn unresolved(connection: &mut PgConnection) -> Result<Vec<GithubProject>> {
-    let rows = sqlx::query_as!(
-        GithubProject,
-        r#"select p.id as "id: ProjectId", p.organisation_id as "organisation_id: OrganisationId",
-            o.slug as organisation, p.repository as "repository!", p.repository_id,
-            p.installation_id, p.source_reason_code as reason_code,
-            p.source_reason_text as reason_text, p.updated_at
-        from projects p
-        join organisations o on o.id = p.organisation_id
-        where p.source_kind = 'github' and p.deleted_at is null
-            and (p.repository_id is null or p.installation_id is null
-                 or p.source_reason_code is not null)
+    let rows = github_projects!(
+        "and (p.repository_id is null or p.installation_id is null
+        or p.source_reason_code is not null)
         order by p.id
-        limit 1000"#
+        limit 1000"
     )
     .fetch_all(connection)
     .await?;
@@ -64,19 +74,11 @@ pub async fn of_repository(
     repository_id: i64,
     name: &str,
 ) -> Result<Vec<GithubProject>> {
-    let rows = sqlx::query_as!(
-        GithubProject,
-        r#"select p.id as "id: ProjectId", p.organisation_id as "organisation_id: OrganisationId",
-            o.slug as organisation, p.repository as "repository!", p.repository_id,
-            p.installation_id, p.source_reason_code as reason_code,
-            p.source_reason_text as reason_text, p.updated_at
-        from projects p
-        join organisations o on o.id = p.organisation_id
-        where p.source_kind = 'github' and p.deleted_at is null
-            and (p.repository_id = $1
-                 or p.repository_id is null and lower(p.repository) = lower($2))
+    let rows = github_projects!(
+        "and (p.repository_id = $1
+        or p.repository_id is null and lower(p.repository) = lower($2))
         order by p.id
-        limit 1000"#,
+        limit 1000",
         repository_id,
         name
     )
@@ -94,19 +96,11 @@ pub async fn connected(
     after: Option<ProjectId>,
     limit: i64,
 ) -> Result<Vec<GithubProject>> {
-    let rows = sqlx::query_as!(
-        GithubProject,
-        r#"select p.id as "id: ProjectId", p.organisation_id as "organisation_id: OrganisationId",
-            o.slug as organisation, p.repository as "repository!", p.repository_id,
-            p.installation_id, p.source_reason_code as reason_code,
-            p.source_reason_text as reason_text, p.updated_at
-        from projects p
-        join organisations o on o.id = p.organisation_id
-        where p.source_kind = 'github' and p.deleted_at is null
-            and p.repository_id is not null and p.installation_id is not null
-            and p.source_reason_code is null and ($1::uuid is null or p.id > $1)
+    let rows = github_projects!(
+        "and p.repository_id is not null and p.installation_id is not null
+        and p.source_reason_code is null and ($1::uuid is null or p.id > $1)
         order by p.id
-        limit $2"#,
+        limit $2",
         after as Option<ProjectId>,
         limit
     )
@@ -123,17 +117,10 @@ pub async fn connected_one(
     connection: &mut PgConnection,
     project: ProjectId,
 ) -> Result<Option<GithubProject>> {
-    let row = sqlx::query_as!(
-        GithubProject,
-        r#"select p.id as "id: ProjectId", p.organisation_id as "organisation_id: OrganisationId",
-            o.slug as organisation, p.repository as "repository!", p.repository_id,
-            p.installation_id, p.source_reason_code as reason_code,
-            p.source_reason_text as reason_text, p.updated_at
-        from projects p
-        join organisations o on o.id = p.organisation_id
-        where p.id = $1 and p.source_kind = 'github' and p.deleted_at is null
-            and p.repository_id is not null and p.installation_id is not null
-            and p.source_reason_code is null"#,
+    let row = github_projects!(
+        "and p.id = $1
+        and p.repository_id is not null and p.installation_id is not null
+        and p.source_reason_code is null",
         project as ProjectId
     )
     .fetch_optional(connection)
