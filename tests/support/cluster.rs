@@ -1,7 +1,7 @@
 //! One platform, run by `zeitwork up` beside a GitHub of its own.
 
 use std::net::SocketAddr;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,6 +18,12 @@ pub struct Cluster {
     /// GitHub, as far as the platform can tell.
     pub github: Github,
     up: Up,
+}
+
+impl DerefMut for Cluster {
+    fn deref_mut(&mut self) -> &mut Up {
+        &mut self.up
+    }
 }
 
 impl Deref for Cluster {

@@ -32,6 +32,8 @@ pub struct Up {
     pub api: SocketAddr,
     /// Where the edge answers.
     pub edge: SocketAddr,
+    /// Where the api, the operator, the agent and the edge show their metrics.
+    pub addresses: [SocketAddr; 4],
     process: Option<Child>,
     environment: Vec<(String, String)>,
     _directory: tempfile::TempDir,
@@ -51,7 +53,10 @@ impl Up {
         let state = directory.path().join("s");
         let [api, operator, node, admin, edge] = free_ports();
         let environment = Vec::new();
-        let mut up = Self { state, api, edge, process: None, environment, _directory: directory };
+        let addresses = [api, operator, node, admin];
+        let process = None;
+        let mut up =
+            Self { state, api, edge, addresses, process, environment, _directory: directory };
         up.set("ZEITWORK_STATE_DIR", &up.state.display().to_string());
         for (name, address) in [
             ("ZEITWORK_API_ADDRESS", api),
@@ -75,11 +80,21 @@ impl Up {
     /// # Panics
     /// Where it does not become ready; its logs are shown.
     pub async fn start(&mut self, arguments: &[&str]) {
+        self.start_under(&[], arguments).await;
+    }
+
+    /// The same, with a program before it that runs it.
+    ///
+    /// # Panics
+    /// As [`Up::start`].
+    pub async fn start_under(&mut self, before: &[&str], arguments: &[&str]) {
         let _ = std::fs::remove_file(self.state.join("up.json"));
         std::fs::create_dir_all(&self.state).unwrap();
         let log = std::fs::File::create(self.printed_file()).unwrap();
-        let mut command = Command::new(program("zeitwork"));
-        command.arg("up").args(arguments).envs(self.environment.iter().cloned());
+        let line = before.iter().map(PathBuf::from).chain([program("zeitwork")]);
+        let mut line = line.collect::<Vec<PathBuf>>().into_iter();
+        let mut command = Command::new(line.next().unwrap());
+        command.args(line).arg("up").args(arguments).envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let built = "`zeitwork` is built: `make test` builds the whole workspace";
         let process = self.process.insert(command.spawn().expect(built));

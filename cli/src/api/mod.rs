@@ -49,7 +49,7 @@ impl Api {
     /// What is missing until the platform is ready; none: it is.
     pub async fn readiness(&self) -> Result<Option<String>> {
         let (ready, body) = self.readiness_detail().await?;
-        Ok(if ready { None } else { Some(body.to_string()) })
+        Ok(if ready { None } else { Some(problem::checks(&body)) })
     }
 
     /// Whether the platform is ready, and what each dependency says.

@@ -36,3 +36,14 @@ pub fn sentence(status: u16, body: &Value, header_id: Option<&str>) -> String {
     let id = id.map(|id| format!(", request {id}")).unwrap_or_default();
     format!("{sentence} ({code}{id})")
 }
+
+/// The checks that an answer of `/readyz` names, with what is wrong about each.
+pub fn checks(body: &Value) -> String {
+    let errors = body.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let named = errors.iter().map(|error| {
+        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+        format!("{}: {}", part("pointer").trim_start_matches("/checks/"), part("detail"))
+    });
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { "it does not say why".to_owned() } else { named.join("; ") }
+}

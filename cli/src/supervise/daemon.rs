@@ -8,14 +8,11 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
 
+use super::group::{Stop, told};
 use super::home::{Account, Home};
-
-/// A daemon that has run so long starts again at once.
-const STABLE: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+use super::logs;
+use super::patience::{Patience, STABLE, Said};
 
 /// What to run, as whom, and with which settings.
 #[derive(Debug, Clone)]
@@ -28,6 +25,8 @@ pub struct Daemon {
     pub arguments: Vec<String>,
     /// Whom it runs as.
     pub account: Account,
+    /// Whether it may bind ports below 1024 although it is unprivileged.
+    pub low_ports: bool,
     /// Its whole environment: nothing is inherited.
     pub environment: Vec<(String, String)>,
     /// Longest time that it may take to stop.
@@ -36,38 +35,67 @@ pub struct Daemon {
 
 impl Daemon {
     /// Keeps it running until told to stop; then stops it and returns.
-    pub async fn supervise(self, home: Home, mut stop: watch::Receiver<bool>) {
-        let mut pause = FIRST_PAUSE;
+    pub async fn supervise(self, home: Home, mut stop: Stop) {
+        let mut patience = Patience::default();
         while !*stop.borrow() {
             let started = Instant::now();
-            match self.start(&home) {
-                Ok(mut child) => {
-                    tokio::select! {
-                        ended = child.wait() => {
-                            let how = ended.map_or_else(|e| e.to_string(), |s| s.to_string());
-                            let log = home.state.join("log").join(format!("{}.log", self.name));
-                            tracing::warn!(daemon = %self.name, %how, log = %log.display(), "a daemon ended; it is started again");
-                        }
-                        () = told(&mut stop) => {
-                            self.end(&mut child).await;
-                            break;
-                        }
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(daemon = %self.name, error = format!("{error:#}"), "a daemon cannot be started");
-                }
-            }
-            if started.elapsed() > STABLE {
-                pause = FIRST_PAUSE;
-            }
+            let how = match self.start(&home) {
+                Ok(mut child) => match self.watch(&mut child, &mut patience, &mut stop).await {
+                    Some(how) => how,
+                    None => break,
+                },
+                Err(error) => format!("{error:#}"),
+            };
+            let (said, pause) = patience.ended(started.elapsed());
+            self.say(&home, said, &how);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = told(&mut stop) => {}
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         let _ = std::fs::remove_file(self.pid_file(&home));
+    }
+
+    /// How it ended; none where it was stopped because we were told to.
+    async fn watch(
+        &self,
+        child: &mut Child,
+        patience: &mut Patience,
+        stop: &mut Stop,
+    ) -> Option<String> {
+        loop {
+            tokio::select! {
+                ended = child.wait() => {
+                    return Some(ended.map_or_else(|e| e.to_string(), |s| s.to_string()));
+                }
+                () = told(stop) => {
+                    self.end(child).await;
+                    return None;
+                }
+                () = tokio::time::sleep(STABLE), if patience.is_tried() => {
+                    if patience.is_stable() {
+                        tracing::info!(daemon = %self.name, "a daemon that kept ending runs again");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Each end is said until it is clear that there will be many; then that is said, once.
+    fn say(&self, home: &Home, said: Said, how: &str) {
+        let daemon = self.name.as_str();
+        let last_words = logs::last_words(home, daemon);
+        let log = home.state.join("log").join(format!("{daemon}.log"));
+        let log = log.display();
+        match said {
+            Said::Ended => {
+                tracing::warn!(daemon, %how, last_words, %log, "a daemon ended; it is started again");
+            }
+            Said::KeepsEnding => {
+                tracing::error!(daemon, %how, last_words, %log, "a daemon keeps ending; it is tried again every few seconds, which is not said any more");
+            }
+            Said::Nothing => {}
+        }
     }
 
     fn start(&self, home: &Home) -> Result<Child> {
@@ -76,15 +104,13 @@ impl Daemon {
             Account::Unprivileged(user) => {
                 // setpriv is of util-linux, which is essential on Debian.
                 let mut command = Command::new("setpriv");
-                command.args([
-                    format!("--reuid={user}"),
-                    format!("--regid={user}"),
-                    "--clear-groups".to_owned(),
-                    "--no-new-privs".to_owned(),
-                    "--bounding-set=-all".to_owned(),
-                    "--inh-caps=-all".to_owned(),
-                    "--".to_owned(),
-                ]);
+                let kept = if self.low_ports { ",+net_bind_service" } else { "" };
+                command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+                command.args(["--clear-groups", "--no-new-privs"]);
+                for set in ["--bounding-set", "--inh-caps", "--ambient-caps"] {
+                    command.arg(format!("{set}=-all{kept}"));
+                }
+                command.arg("--");
                 command.arg(&self.program);
                 command
             }
@@ -115,12 +141,6 @@ impl Daemon {
     }
 }
 
-/// Returns once the daemons shall stop (or nobody is left to say so).
-async fn told(stop: &mut watch::Receiver<bool>) {
-    // The guard of the value must not live across an await.
-    let _ = stop.wait_for(|stop| *stop).await.map(|_| ());
-}
-
 fn signal(child: &Child, signal: Signal) {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
         let _ = kill(Pid::from_raw(pid), signal);
@@ -137,12 +157,12 @@ pub async fn end_leftovers(home: &Home) -> Result<()> {
             continue;
         }
         let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(pid) = pid.filter(|pid| is_ours(*pid)) {
+        if let Some(pid) = pid.filter(|pid| is_ours(*pid, home)) {
             tracing::info!(daemon = name, pid, "ending a daemon that an earlier start left behind");
             let pid = Pid::from_raw(pid);
             let _ = kill(pid, Signal::SIGTERM);
             let deadline = Instant::now() + LIMIT;
-            while kill(pid, None).is_ok() {
+            while is_alive(pid) {
                 if Instant::now() > deadline {
                     let _ = kill(pid, Signal::SIGKILL);
                 }
@@ -154,12 +174,32 @@ pub async fn end_leftovers(home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// Whether the process is one of our daemons: pids are used again.
-fn is_ours(pid: i32) -> bool {
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+/// Whether the process is a daemon of this installation: pids are used again, also by daemons of
+/// another installation on the same host.
+fn is_ours(pid: i32, home: &Home) -> bool {
+    let read = |part: &str| std::fs::read(format!("/proc/{pid}/{part}")).unwrap_or_default();
+    let (command, environment) = (read("cmdline"), read("environ"));
     let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(program)
+    let is_daemon = String::from_utf8_lossy(program)
         .rsplit('/')
         .next()
-        .is_some_and(|name| name.starts_with("zeitwork-"))
+        .is_some_and(|name| name.starts_with("zeitwork-"));
+    let places = [&home.root, &home.state].map(|place| place.as_os_str().as_encoded_bytes());
+    let values = environment.split(|byte| *byte == 0).filter_map(|variable| {
+        let at = variable.iter().position(|byte| *byte == b'=')?;
+        variable.get(at + 1..)
+    });
+    is_daemon && values.into_iter().any(|value| places.iter().any(|it| is_within(value, it)))
+}
+
+/// Whether a path is a directory or something in it.
+fn is_within(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Whether the process runs. One that has ended and that nobody waited for does not: in a
+/// container without an init it stays in the list for ever.
+fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }

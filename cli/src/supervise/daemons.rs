@@ -14,6 +14,7 @@ use zeitwork_secrets::seal::PrivateKey;
 use super::daemon::Daemon;
 use super::database::{Prepared, give_login};
 use super::home::{Account, Home, write_secret};
+use super::ports;
 use super::secret;
 
 /// What every program may know of the host.
@@ -74,6 +75,7 @@ async fn api(
             "ZEITWORK_GITHUB_APP_ID",
         ],
     );
+    daemon.low_ports = ports::has_low(settings, "ZEITWORK_API_ADDRESS");
     login(&mut daemon, prepared, "zeitwork_api_login", Role::Api, &directory).await?;
     copy_secret(&mut daemon, "ZEITWORK_MASTER_KEY_FILE", master, &directory.join("master.key"))?;
     if let Some(secret) = secret(settings, "ZEITWORK_GITHUB_WEBHOOK_SECRET")? {
@@ -123,6 +125,7 @@ async fn edge(home: &Home, settings: &Settings, prepared: &Prepared) -> Result<D
         settings,
         &["ZEITWORK_API_ADDRESS", "ZEITWORK_EDGE_ADMIN_ADDRESS", "ZEITWORK_EDGE_HTTP_ADDRESS"],
     );
+    daemon.low_ports = ports::has_low(settings, "ZEITWORK_EDGE_HTTP_ADDRESS");
     login(&mut daemon, prepared, "zeitwork_edge_login", Role::Edge, &directory).await?;
     Ok(daemon)
 }
@@ -171,6 +174,7 @@ fn daemon(home: &Home, name: &str, account: Account, directory: &Path) -> Result
         program: home.program(&format!("zeitwork-{name}"))?,
         arguments: Vec::new(),
         account,
+        low_ports: false,
         environment,
         stop_limit: STOP_LIMIT,
     })

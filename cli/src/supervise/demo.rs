@@ -77,6 +77,7 @@ pub fn daemon(home: &Home, api: &str) -> Result<(Daemon, PathBuf)> {
         program,
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         account: Account::Own,
+        low_ports: false,
         environment,
         stop_limit: Duration::from_secs(5),
     };

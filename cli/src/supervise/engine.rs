@@ -9,17 +9,23 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
+use super::group::{Stop, told};
 use super::home::Home;
+use super::logs;
+use super::patience::{Patience, STABLE, Said};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks whether ours runs.
+const LOOK: Duration = Duration::from_millis(500);
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
 /// The engine, and whether it is ours to stop.
 #[derive(Debug)]
-pub struct Engine {
+struct Engine {
     started: Option<Child>,
     /// Of one that an earlier `zeitwork up` started and could not stop.
     inherited: Option<Pid>,
@@ -49,8 +55,61 @@ pub async fn answers(socket: &Path) -> bool {
     matches!(tokio::time::timeout(PING_LIMIT, ping).await, Ok(Some(())))
 }
 
+/// Finds the engine or starts one, keeps ours running, and stops ours at the end unless its
+/// instances shall go on. How the first start went is sent.
+pub async fn keep(home: Home, first: oneshot::Sender<Result<()>>, mut stop: Stop, detach: bool) {
+    let mut engine = match prepare(&home, &stop).await {
+        Ok(engine) => {
+            let _ = first.send(Ok(()));
+            engine
+        }
+        Err(error) => return drop(first.send(Err(error))),
+    };
+    let (mut patience, mut started) = (Patience::default(), Instant::now());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = told(&mut stop) => break,
+        }
+        if engine.is_alive() {
+            if patience.is_tried() && started.elapsed() > STABLE && patience.is_stable() {
+                tracing::info!("the container engine runs again");
+            }
+            continue;
+        }
+        let (said, pause) = patience.ended(started.elapsed());
+        say(&home, said);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = told(&mut stop) => break,
+        }
+        started = Instant::now();
+        match prepare(&home, &stop).await {
+            Ok(again) => engine = again,
+            Err(error) => tracing::debug!(error = format!("{error:#}"), "no engine"),
+        }
+    }
+    if !detach {
+        engine.stop().await;
+    }
+}
+
+fn say(home: &Home, said: Said) {
+    let last_words = logs::last_words(home, "dockerd");
+    match said {
+        Said::Ended => tracing::warn!(last_words, "dockerd ended; it is started again"),
+        Said::KeepsEnding => {
+            tracing::error!(
+                last_words,
+                "dockerd keeps ending; it is tried again every few seconds, which is not said any more"
+            );
+        }
+        Said::Nothing => {}
+    }
+}
+
 /// Finds the engine or starts one.
-pub async fn prepare(home: &Home) -> Result<Engine> {
+async fn prepare(home: &Home, stop: &Stop) -> Result<Engine> {
     let socket = socket()?;
     let record = home.state.join("run/engine.pid");
     if answers(&socket).await {
@@ -68,29 +127,50 @@ pub async fn prepare(home: &Home) -> Result<Engine> {
     let child = command.spawn().context("dockerd (install the package `docker.io`)")?;
     std::fs::write(&record, format!("{}\n", child.id()))?;
     let mut engine = Engine { started: Some(child), inherited: None, record };
-    engine.wait_until_it_answers(home, &socket).await?;
-    Ok(engine)
+    match engine.wait_until_it_answers(home, &socket, stop).await {
+        Ok(()) => Ok(engine),
+        Err(error) => {
+            engine.stop().await;
+            Err(error)
+        }
+    }
 }
 
 impl Engine {
-    async fn wait_until_it_answers(&mut self, home: &Home, socket: &Path) -> Result<()> {
+    /// Returns early where it shall stop again.
+    async fn wait_until_it_answers(
+        &mut self,
+        home: &Home,
+        socket: &Path,
+        stop: &Stop,
+    ) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
-        while !answers(socket).await {
+        while !*stop.borrow() && !answers(socket).await {
             let ended = match &mut self.started {
                 Some(child) => child.try_wait()?,
                 None => None,
             };
             if ended.is_some() || Instant::now() > deadline {
                 let log = home.state.join("log/dockerd.log");
-                bail!("dockerd does not answer; its log is {}", log.display());
+                let words = logs::last_words(home, "dockerd");
+                bail!("dockerd does not answer ({words}); its log is {}", log.display());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
     }
 
+    /// Whether it runs; one that is not ours is others' business.
+    fn is_alive(&mut self) -> bool {
+        match (&mut self.started, self.inherited) {
+            (Some(child), _) => matches!(child.try_wait(), Ok(None)),
+            (None, Some(_)) => recorded(&self.record).is_some(),
+            (None, None) => true,
+        }
+    }
+
     /// Stops the engine if it is ours.
-    pub async fn stop(mut self) {
+    async fn stop(mut self) {
         let pid = match (&self.started, self.inherited) {
             (Some(child), _) => i32::try_from(child.id()).ok().map(Pid::from_raw),
             (None, inherited) => inherited,

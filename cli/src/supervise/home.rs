@@ -126,13 +126,12 @@ fn give(path: &Path, account: Account) -> Result<()> {
     Ok(())
 }
 
-fn make_directory(path: &Path, mode: u32) -> Result<()> {
+/// Makes the directory where it is not there, with exactly this mode, whatever the umask.
+pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
     if !path.is_dir() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(path)
-            .with_context(|| path.display().to_string())?;
+        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+        let made = made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)));
+        made.with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
@@ -158,6 +157,16 @@ fn installation_id(state: &Path) -> Result<String> {
         bail!("{} does not hold an installation id (8 hexadecimal characters)", path.display());
     }
     let id = format!("{:08x}", rand::random::<u32>());
-    fs::write(&path, format!("{id}\n"))?;
+    write_installation(state, &id)?;
     Ok(id)
+}
+
+/// Whole or not at all: everything of ours on an engine is known by it.
+pub fn write_installation(state: &Path, id: &str) -> Result<()> {
+    let (draft, path) = (state.join("installation.draft"), state.join("installation"));
+    let mut file = fs::File::create(&draft)?;
+    file.write_all(format!("{id}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, &path).with_context(|| path.display().to_string())?;
+    fs::File::open(state)?.sync_all().with_context(|| state.display().to_string())
 }

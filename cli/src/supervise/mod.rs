@@ -5,40 +5,41 @@
 
 mod daemon;
 mod daemons;
-mod database;
+pub mod database;
 mod demo;
 pub mod engine;
+mod group;
 pub mod home;
+mod interrupt;
+mod lock;
+mod logs;
+mod patience;
+pub mod ports;
 mod printed;
+mod ready;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Uid;
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use zeitwork_auth::api_key::ApiKey;
+use tokio::sync::oneshot;
+use zeitwork_database::Database;
 use zeitwork_runtime::config::{Settings, Sources};
 
 use self::daemon::Daemon;
-use self::database::Prepared;
-use self::engine::Engine;
+use self::group::Group;
 use self::home::Home;
-use crate::api::Api;
+use self::interrupt::Interrupt;
+pub use self::lock::{Lock, lock, runs_as};
 use crate::output::Output;
 
-/// Longest start until the platform says that it is ready.
-const READY_LIMIT: Duration = Duration::from_mins(2);
-/// Longest time until the owner's key works after that.
-const KEY_LIMIT: Duration = Duration::from_secs(5);
 /// Longest time for the agent to remove what it runs.
 const CLEAN_LIMIT: Duration = Duration::from_secs(90);
-/// Signals closer to each other are one.
-const ECHO: Duration = Duration::from_secs(1);
-const DATABASE_STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// How to run.
 #[derive(Debug, Clone, Copy)]
@@ -49,56 +50,83 @@ pub struct Choices {
     pub detach_instances: bool,
 }
 
-/// Runs the platform until SIGINT or SIGTERM.
+/// Runs the platform until SIGINT, SIGTERM or SIGHUP.
 pub async fn up(choices: Choices, output: &Output) -> Result<()> {
     let mut interrupted = Interrupt::watch()?;
+    // A strict one would shut the unprivileged users out of their own directories, here and in the
+    // daemons. What is secret says its mode itself.
+    umask(Mode::from_bits_truncate(0o022));
     let settings = Sources::of_environment().load();
     settings.finish()?;
+    if !Uid::effective().is_root() {
+        bail!(
+            "this needs root: tenants are kept apart by firewall rules and control groups, and \
+             without them nothing is built or started. Try `sudo -E {} up`; api, operator, edge \
+             and database give the rights up",
+            std::env::current_exe()?.display()
+        );
+    }
     let state = settings.raw("ZEITWORK_STATE_DIR").context("ZEITWORK_STATE_DIR")?.to_owned();
     let home = Home::prepare(Path::new(&state))?;
     let _lock = lock(&home)?;
     let _ = std::fs::remove_file(home.state.join("up.json"));
     daemon::end_leftovers(&home).await?;
+    refuse_taken_ports(&settings)?;
 
-    output.step("database");
-    let prepared = database::prepare(&home, secret(&settings, "ZEITWORK_DATABASE_URL")?).await?;
-    output.step("container engine");
-    let engine = engine::prepare(&home).await?;
     let mut running = Running {
         home,
-        prepared,
-        engine: Some(engine),
+        choices,
+        owner: None,
         agent: None,
-        stop: watch::channel(false).0,
-        tasks: JoinSet::new(),
+        daemons: Group::new(),
+        ground: Group::new(),
     };
-
     let outcome = tokio::select! {
-        outcome = running.run(settings, choices, output) => outcome,
+        outcome = running.run(settings, output) => outcome,
         () = interrupted.wait() => Ok(()),
     };
     output.step("stopping");
     tokio::select! {
-        () = running.stop(choices.detach_instances) => {}
+        () = running.stop() => {}
         () = interrupted.wait() => output.step("interrupted again: what still runs is left to the next start"),
     }
     outcome
 }
 
+/// Said before anything starts: later it would be one daemon that keeps ending.
+fn refuse_taken_ports(settings: &Settings) -> Result<()> {
+    let taken = ports::all_taken(settings);
+    settings.finish()?;
+    let mistakes: Vec<String> = taken
+        .iter()
+        .map(|it| format!("{} ({}): {}: {}", it.address, it.name, it.error, it.remedy()))
+        .collect();
+    if mistakes.is_empty() { Ok(()) } else { bail!(mistakes.join("\n")) }
+}
+
 struct Running {
     home: Home,
-    prepared: Prepared,
-    engine: Option<Engine>,
+    choices: Choices,
+    owner: Option<Database>,
     /// Knows how to remove what it runs.
     agent: Option<Daemon>,
-    stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    daemons: Group,
+    /// What the daemons stand on: database and engine.
+    ground: Group,
 }
 
 impl Running {
     /// Starts everything and then waits for ever.
-    async fn run(&mut self, settings: Settings, choices: Choices, output: &Output) -> Result<()> {
-        let (settings, demo) = if choices.demo {
+    async fn run(&mut self, settings: Settings, output: &Output) -> Result<()> {
+        let home = self.home.clone();
+        self.ground.spawn(|stop| logs::keep_small(home, stop));
+        output.step("database");
+        let owner_url = self.database_url(&settings).await?;
+        let prepared = database::prepare(&self.home, owner_url).await?;
+        self.owner = Some(prepared.owner.clone());
+        output.step("container engine");
+        self.start_engine().await?;
+        let (settings, demo) = if self.choices.demo {
             output.step("stand-in for GitHub");
             let demo =
                 self.start_demo(settings.raw("ZEITWORK_API_ADDRESS").unwrap_or_default()).await?;
@@ -108,15 +136,15 @@ impl Running {
         };
         settings.finish()?;
         let key = daemons::owner_key(&self.home, &settings)?;
-        for daemon in daemons::plan(&self.home, &settings, &self.prepared, &key).await? {
+        for daemon in daemons::plan(&self.home, &settings, &prepared, &key).await? {
             if daemon.name == daemons::NODE_AGENT {
                 self.agent = Some(daemon.clone());
             }
             self.start(daemon);
         }
         output.step("waiting until every part is ready");
-        let api = self.wait_until_ready(&settings, &key).await?;
-        let known = known(&api).await;
+        let api = ready::wait(&self.home, &settings, &key, output).await?;
+        let known = ready::known(&api).await;
         if let Err(error) = &known {
             // What is deployed serves all the same.
             output.step(&format!(
@@ -132,6 +160,24 @@ impl Running {
         std::future::pending().await
     }
 
+    /// The database that is given, else the private one, which is kept running from now on.
+    async fn database_url(&mut self, settings: &Settings) -> Result<SecretString> {
+        if let Some(given) = secret(settings, "ZEITWORK_DATABASE_URL")? {
+            return Ok(given);
+        }
+        let (first, started) = oneshot::channel();
+        let home = self.home.clone();
+        self.ground.spawn(|stop| database::keep(home, first, stop));
+        started.await.context("the private PostgreSQL")?
+    }
+
+    async fn start_engine(&mut self) -> Result<()> {
+        let (first, started) = oneshot::channel();
+        let (home, detach) = (self.home.clone(), self.choices.detach_instances);
+        self.ground.spawn(|stop| engine::keep(home, first, stop, detach));
+        started.await.context("the container engine")?
+    }
+
     async fn start_demo(&mut self, api: &str) -> Result<demo::Demo> {
         let (daemon, file) = demo::daemon(&self.home, api)?;
         self.start(daemon);
@@ -139,50 +185,22 @@ impl Running {
     }
 
     fn start(&mut self, daemon: Daemon) {
-        self.tasks.spawn(daemon.supervise(self.home.clone(), self.stop.subscribe()));
-    }
-
-    async fn wait_until_ready(&self, settings: &Settings, key: &ApiKey) -> Result<Api> {
-        let address = settings.raw("ZEITWORK_API_ADDRESS").unwrap_or_default();
-        let address = address.split(',').next().unwrap_or_default().trim();
-        let api = Api::new(&format!("http://{address}"), key.expose())?;
-        let deadline = Instant::now() + READY_LIMIT;
-        loop {
-            match api.readiness().await {
-                Ok(None) => return Ok(api),
-                Ok(Some(missing)) if Instant::now() > deadline => {
-                    bail!("not ready after {} s: {missing}", READY_LIMIT.as_secs())
-                }
-                Err(error) if Instant::now() > deadline => {
-                    let log = self.home.state.join("log");
-                    return Err(error.context(format!(
-                        "the api does not answer; logs are in {}",
-                        log.display()
-                    )));
-                }
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
+        let home = self.home.clone();
+        self.daemons.spawn(|stop| daemon.supervise(home, stop));
     }
 
     /// Daemons first, then what they ran, then what they needed.
-    async fn stop(&mut self, detach_instances: bool) {
-        let _ = self.stop.send(true);
-        while self.tasks.join_next().await.is_some() {}
-        if !detach_instances && let Err(error) = self.remove_instances().await {
+    async fn stop(&mut self) {
+        self.daemons.stop().await;
+        if !self.choices.detach_instances
+            && let Err(error) = self.remove_instances().await
+        {
             tracing::error!(error = format!("{error:#}"), "instances could not be removed");
         }
-        self.prepared.owner.close().await;
-        if let Some(server) = self.prepared.server.take() {
-            let stopped =
-                tokio::task::spawn_blocking(move || server.stop(DATABASE_STOP_LIMIT)).await;
-            if let Err(error) = stopped {
-                tracing::error!(%error, "the database could not be stopped");
-            }
+        if let Some(owner) = self.owner.take() {
+            owner.close().await;
         }
-        if !detach_instances && let Some(engine) = self.engine.take() {
-            engine.stop().await;
-        }
+        self.ground.stop().await;
         let _ = std::fs::remove_file(self.home.state.join("up.json"));
     }
 
@@ -202,60 +220,10 @@ impl Running {
     }
 }
 
-/// Waits until the api knows the key, which it stores as soon as it has its database.
-async fn known(api: &Api) -> Result<()> {
-    let deadline = Instant::now() + KEY_LIMIT;
-    loop {
-        match api.list("/projects", 1).await {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-}
-
 /// A secret setting; every mistake in the settings is told at once.
 fn secret(settings: &Settings, name: &'static str) -> Result<Option<SecretString>> {
     match settings.secret(name) {
         Ok(secret) => Ok(secret),
         Err(_) => settings.finish().map(|()| None).map_err(Into::into),
-    }
-}
-
-/// One `up` for a state directory.
-fn lock(home: &Home) -> Result<Flock<std::fs::File>> {
-    let file = std::fs::File::create(home.state.join("run/up.lock"))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| anyhow::anyhow!("`zeitwork up` already runs on {}", home.state.display()))
-}
-
-/// SIGINT and SIGTERM, as often as they come.
-struct Interrupt {
-    keyboard: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    last: Option<Instant>,
-}
-
-impl Interrupt {
-    fn watch() -> Result<Self> {
-        Ok(Self {
-            keyboard: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            last: None,
-        })
-    }
-
-    async fn wait(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.keyboard.recv() => {}
-                _ = self.terminate.recv() => {}
-            }
-            // One Ctrl-C may arrive twice: from the terminal and from a parent that passes it on.
-            if self.last.is_none_or(|last| last.elapsed() > ECHO) {
-                self.last = Some(Instant::now());
-                return;
-            }
-        }
     }
 }

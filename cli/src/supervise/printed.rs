@@ -32,6 +32,10 @@ pub fn announce(
     let draft = home.state.join("up.json.draft");
     std::fs::write(&draft, serde_json::to_vec_pretty(&result)?)?;
     std::fs::rename(&draft, home.state.join("up.json"))?;
+    if output.is_json() {
+        output.json_line(&result);
+        return Ok(());
+    }
     if let Some(app) = app {
         output.line(&format!("app      {}", app.address));
     }

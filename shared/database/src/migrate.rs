@@ -31,6 +31,10 @@ pub async fn run(database: &Database) -> Result<usize> {
     let before = applied(&mut connection).await?;
     MIGRATIONS.run(&mut *connection).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error) => Error::from(error),
+        sqlx::migrate::MigrateError::VersionMissing(version) => Error::Schema(format!(
+            "the schema is newer than this program (it has migration {version}): run the newer \
+             release again, or restore the backup of before the upgrade"
+        )),
         other => Error::Schema(format!("the schema cannot be brought up to date: {other}")),
     })?;
     Ok(applied(&mut connection).await? - before)
@@ -50,6 +54,14 @@ pub async fn check(database: &Database) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// How many migrations the database has; none: it is not ours yet.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn count(database: &Database) -> Result<usize> {
+    applied(&mut *database.acquire().await?).await
 }
 
 async fn table_exists(connection: &mut sqlx::PgConnection) -> Result<bool> {

@@ -39,6 +39,36 @@ impl Binaries {
         Ok(Self { directory, user })
     }
 
+    /// Those of the version that made the data directory: after an upgrade of the host the newest
+    /// is another one. Where there is no such directory, as [`Binaries::find`].
+    ///
+    /// # Errors
+    /// [`Error::OtherVersion`] where that version is not installed; else as [`Binaries::find`].
+    pub fn for_data(data: &Path) -> Result<Self, Error> {
+        let found = Self::find()?;
+        let version = std::fs::read_to_string(data.join("PG_VERSION")).ok();
+        let Some(version) = version.and_then(|text| text.trim().parse::<u32>().ok()) else {
+            return Ok(found);
+        };
+        // Elsewhere the version is not in the name; the server itself says what it thinks.
+        if !found.directory.starts_with(VERSIONED) {
+            return Ok(found);
+        }
+        let directory = Path::new(VERSIONED).join(version.to_string()).join("bin");
+        if directory.join("postgres").exists() {
+            return Ok(Self { directory, ..found });
+        }
+        Err(Error::OtherVersion { data: data.to_path_buf(), version })
+    }
+
+    /// A command for one of the programs that talk to a server, as the current user.
+    #[must_use]
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.directory.join(program));
+        command.current_dir("/");
+        command
+    }
+
     /// The user that the server must run as; none: the current one.
     #[must_use]
     pub fn user(&self) -> Option<&User> {

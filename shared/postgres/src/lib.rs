@@ -23,6 +23,16 @@ pub enum Error {
         "PostgreSQL refuses to run as root and there is no user `postgres`: install the package `postgresql`"
     )]
     NoUser,
+    /// The data directory is of a version that is not installed.
+    #[error(
+        "{data} was made by PostgreSQL {version}, which is not installed: install the package `postgresql-{version}`, or restore a backup into a new state directory"
+    )]
+    OtherVersion {
+        /// Which directory.
+        data: std::path::PathBuf,
+        /// The major version that made it.
+        version: u32,
+    },
     /// A file or directory.
     #[error("{path}: {source}")]
     File {

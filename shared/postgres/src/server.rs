@@ -127,7 +127,7 @@ impl Server {
     pub fn stop(mut self, limit: Duration) {
         let _ = kill(self.pid, Signal::SIGINT);
         let deadline = Instant::now() + limit;
-        while self.is_running() {
+        while self.is_alive() {
             if Instant::now() > deadline {
                 let _ = kill(self.pid, Signal::SIGQUIT);
                 break;
@@ -139,10 +139,11 @@ impl Server {
         }
     }
 
-    fn is_running(&mut self) -> bool {
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
         match &mut self.process {
             Some(child) => matches!(child.try_wait(), Ok(None)),
-            None => kill(self.pid, None).is_ok(),
+            None => !self.is_gone(),
         }
     }
 

@@ -1,7 +1,6 @@
 //! This host: ports, disks, kernel, programs.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
@@ -9,6 +8,8 @@ use nix::unistd::Uid;
 
 use super::Finding;
 use crate::session::Session;
+use crate::supervise::ports::{ADDRESSES, taken};
+use crate::supervise::runs_as;
 
 const GIB: u64 = 1 << 30;
 /// A build with its layers easily takes this.
@@ -16,49 +17,31 @@ const DISK_HINT: u64 = 5 * GIB;
 /// The database and the engine stop working soon.
 const DISK_WRONG: u64 = GIB;
 
-/// Every address that `zeitwork up` binds.
-const ADDRESSES: [&str; 5] = [
-    "ZEITWORK_API_ADDRESS",
-    "ZEITWORK_OPERATOR_ADDRESS",
-    "ZEITWORK_NODE_ADDRESS",
-    "ZEITWORK_EDGE_ADMIN_ADDRESS",
-    "ZEITWORK_EDGE_HTTP_ADDRESS",
-];
-
 /// Whether the ports are free; while the platform runs they are its own.
 pub fn ports(session: &Session) -> Vec<Finding> {
-    if session.state().join("up.json").exists() {
-        return vec![Finding::ok("ports", "held by the running platform")];
+    const CHECK: &str = "ports";
+    if let Some(pid) = runs_as(&session.state()) {
+        return vec![Finding::ok(CHECK, format!("held by the running platform (process {pid})"))];
     }
     let mut findings = Vec::new();
     for name in ADDRESSES {
-        let addresses = session.settings().list::<SocketAddr>(name);
-        match addresses {
+        match session.settings().list::<SocketAddr>(name) {
             Ok(all) => findings.extend(all.into_iter().filter_map(|address| port(name, address))),
             Err(_) => findings.push(Finding::wrong(
-                "ports",
+                CHECK,
                 format!("{name} is no list of addresses"),
                 "write it like 127.0.0.1:7070, several separated by commas",
             )),
         }
     }
-    if findings.is_empty() { vec![Finding::ok("ports", "all are free")] } else { findings }
+    if findings.is_empty() { vec![Finding::ok(CHECK, "all are free")] } else { findings }
 }
 
 /// What is wrong with a port, if anything is.
-pub fn port(name: &str, address: SocketAddr) -> Option<Finding> {
-    let error = TcpListener::bind(address).err()?;
-    let remedy = match error.kind() {
-        ErrorKind::AddrInUse => {
-            format!(
-                "end what listens there (ss -ltnp 'sport = :{}'), or set {name}",
-                address.port()
-            )
-        }
-        ErrorKind::PermissionDenied => format!("become root, or set {name} to a port above 1023"),
-        _ => format!("set {name} to an address of this host"),
-    };
-    Some(Finding::wrong("ports", format!("{address} ({name}): {error}"), remedy))
+pub fn port(name: &'static str, address: SocketAddr) -> Option<Finding> {
+    let taken = taken(name, address)?;
+    let detail = format!("{address} ({name}): {}", taken.error);
+    Some(Finding::wrong("ports", detail, taken.remedy()))
 }
 
 /// How much room there is at a path, or at the nearest directory above it that exists.
@@ -103,7 +86,7 @@ pub fn kernel() -> Vec<Finding> {
         findings.push(Finding::hint(
             "user",
             "not root: the node agent sets up the firewall and needs it",
-            "run `zeitwork up` as root; api, operator and edge give the rights up",
+            "run `zeitwork up` with sudo -E; api, operator, edge and database give the rights up",
         ));
     }
     findings

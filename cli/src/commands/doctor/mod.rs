@@ -5,6 +5,7 @@
 mod database;
 mod engine;
 mod host;
+mod parts;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -78,6 +79,7 @@ pub async fn run(session: &Session) -> Result<()> {
     findings.extend(engine.findings);
     findings.extend(database::look(session).await);
     findings.extend(host::ports(session));
+    findings.extend(parts::look(session).await);
     findings.extend(host::disk("disk of the state", &session.state()));
     if let Some(root) = &engine.root {
         findings.extend(host::disk("disk of the engine", root));

@@ -18,3 +18,16 @@ async fn a_database_with_foreign_tables_is_refused() {
     let refused = migrate::run(&database.owner).await;
     assert!(matches!(refused, Err(Error::Schema(ref text)) if text.contains("own")), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_of_a_newer_release_is_refused_with_what_to_do_and_daemons_go_on() {
+    let database = TestDatabase::create().await;
+    let newer =
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9999, 'of tomorrow', true, '', 0)";
+    database.run(newer).await;
+    let refused = migrate::run(&database.owner).await;
+    let newer = matches!(refused, Err(Error::Schema(ref text)) if text.contains("newer release"));
+    assert!(newer, "{refused:?}");
+    migrate::check(&database.owner).await.unwrap();
+}
