@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+mod backup;
 mod completions;
 mod deploy;
 mod deployments;
@@ -86,6 +87,11 @@ pub enum Command {
         #[command(subcommand)]
         verb: Option<installations::Verb>,
     },
+    /// Write, check and restore backups of the platform on this host.
+    Backup {
+        #[command(subcommand)]
+        verb: backup::Verb,
+    },
     /// The platform's owner.
     Owner {
         #[command(subcommand)]
@@ -122,6 +128,7 @@ pub async fn run(command: Command, session: &Session) -> Result<()> {
         Command::Nodes { verb } => nodes::run(verb, session).await,
         Command::Keys { verb, list } => keys::run(verb, list, session).await,
         Command::Installations { verb } => installations::run(verb, session).await,
+        Command::Backup { verb } => backup::run(&verb, session).await,
         Command::Owner { verb } => owner::run(&verb, session).await,
         Command::Completions(completions) => completions.run(session),
     }

@@ -67,6 +67,14 @@ impl MasterKey {
         Ok(Self::new(key_file::load_or_create(path)?))
     }
 
+    /// The key in a file that must be there.
+    ///
+    /// # Errors
+    /// As [`MasterKey::load_or_create`], and where there is no file.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        Ok(Self::new(key_file::load(path)?))
+    }
+
     /// A key that lives only as long as the process, for tests.
     #[must_use]
     pub fn generate() -> Self {

@@ -38,7 +38,7 @@ impl Terminal<'_> {
         self.run_with(arguments, "").await
     }
 
-    async fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
+    pub async fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
@@ -63,7 +63,7 @@ impl Terminal<'_> {
 }
 
 /// A project of any git server, with its host and its first commit, live.
-async fn deployed(terminal: &Terminal<'_>, name: &str) -> (Repository, String, String) {
+pub async fn deployed(terminal: &Terminal<'_>, name: &str) -> (Repository, String, String) {
     let (full_name, github) = (format!("acme/{name}"), &terminal.cluster.github);
     let repository = github.public_repository(&full_name).await.unwrap();
     let commit = repository.commit_directory(&app("web"), "Open").await.unwrap();

@@ -6,4 +6,5 @@ mod migrations;
 mod node_channel;
 mod owner;
 mod plans;
+mod restore;
 mod standing_still;
