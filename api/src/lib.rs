@@ -54,7 +54,7 @@ pub fn run(config: Config, parts: Parts, life: &Lifecycle) -> Result<Vec<SocketA
     tracing::info!(addresses = ?server.addresses(), "listening");
     let app = state::App::new(config, parts, life);
     owner::ensure_in_background(&app, life);
-    measure::watch_pool(&app, life);
+    app.metrics.register(|registry| app.database.show(registry));
     streams::wake::listen(&app, life);
     Ok(server.serve(&router::router(&app), life))
 }

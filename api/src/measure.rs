@@ -1,6 +1,6 @@
 //! Figures of the api: requests by route and status, their time, and the pool.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -11,13 +11,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use zeitwork_runtime::Lifecycle;
 use zeitwork_web::Metrics;
-
-use crate::state::App;
-
-/// The pool's figures are taken so often.
-const PERIOD: Duration = Duration::from_secs(5);
 
 /// What is counted apart: routes are patterns, so there are as many as the router has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,19 +64,4 @@ pub async fn layer(State(requests): State<Requests>, request: Request, next: Nex
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
     response
-}
-
-/// Keeps the figures of the pool fresh.
-pub fn watch_pool(app: &App, life: &Lifecycle) {
-    let gauges = app.metrics.register(|registry| app.database.gauges(registry));
-    let stopping = life.clone();
-    life.spawn("pool figures", async move {
-        loop {
-            gauges.update();
-            tokio::select! {
-                () = stopping.stopping() => return,
-                () = tokio::time::sleep(PERIOD) => {}
-            }
-        }
-    });
 }

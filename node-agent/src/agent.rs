@@ -143,7 +143,8 @@ async fn work(
         shipping,
         life.clone(),
     );
-    Figures::follow(&metrics, snapshots.clone(), built.clone(), contact.clone(), &life);
+    let disk = config.directory.clone();
+    Figures::follow(&metrics, snapshots.clone(), built.clone(), contact.clone(), disk, &life);
     let reporter = Reporter {
         database: parts.database.clone(),
         snapshots,

@@ -1,5 +1,6 @@
 //! Figures of the agent for Prometheus; those of single instances are in its reports.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,6 +12,7 @@ use zeitwork_runtime::lifecycle::Lifecycle;
 use zeitwork_web::Metrics;
 
 use crate::instances::Snapshot;
+use crate::observe::host::disk;
 use crate::report::Contact;
 
 /// Time between two readings.
@@ -39,6 +41,8 @@ pub struct Figures {
     builds: Gauge,
     problems: Gauge,
     silence: Gauge,
+    disk: Gauge,
+    disk_available: Gauge,
 }
 
 impl Figures {
@@ -48,6 +52,7 @@ impl Figures {
         snapshots: watch::Receiver<Snapshot>,
         builds: watch::Receiver<Vec<BuildReport>>,
         contact: Contact,
+        directory: PathBuf,
         life: &Lifecycle,
     ) {
         let figures = Self::default();
@@ -59,17 +64,28 @@ impl Figures {
             registry.register("node_problems", "What keeps the node from working", problems);
             let silence = figures.silence.clone();
             registry.register("node_report_age_seconds", "Since the last report", silence);
+            let disk = figures.disk.clone();
+            registry.register("node_disk_bytes", "Size of the state's disk", disk);
+            let available = figures.disk_available.clone();
+            registry.register("node_disk_available_bytes", "What is free of it", available);
         });
         let stop = life.clone();
         life.spawn("figures", async move {
             loop {
                 figures.take(&snapshots.borrow(), &builds.borrow(), &contact);
+                figures.take_disk(&directory);
                 tokio::select! {
                     () = stop.stopping() => return,
                     () = tokio::time::sleep(PERIOD) => {}
                 }
             }
         });
+    }
+
+    fn take_disk(&self, directory: &Path) {
+        let (size, available) = disk(directory).unwrap_or_default();
+        self.disk.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.disk_available.set(i64::try_from(available).unwrap_or(i64::MAX));
     }
 
     fn take(&self, snapshot: &Snapshot, builds: &[BuildReport], contact: &Contact) {

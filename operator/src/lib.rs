@@ -17,6 +17,7 @@ use zeitwork_web::{CheckOutcome, Health, Metrics, Server, system_routes};
 pub mod config;
 mod each;
 pub mod error;
+mod figures;
 pub mod git_refs;
 pub mod github;
 mod journal;
@@ -93,6 +94,7 @@ pub fn run(
         }
     });
     metrics.show_reconcilers(all);
+    figures::follow(&metrics, world.database.clone(), life);
     if addresses.is_empty() {
         return Ok(addresses);
     }

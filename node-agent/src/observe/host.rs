@@ -79,7 +79,9 @@ fn kibibytes(meminfo: &str, name: &str) -> u64 {
     figure.unwrap_or(0) * 1024
 }
 
-fn disk(path: &Path) -> Option<(u64, u64)> {
+/// Size of the disk on which a path is, and what of it is free for everybody.
+#[must_use]
+pub fn disk(path: &Path) -> Option<(u64, u64)> {
     let stat = nix::sys::statvfs::statvfs(path).ok()?;
     let unit = stat.fragment_size();
     Some((stat.blocks() * unit, stat.blocks_available() * unit))

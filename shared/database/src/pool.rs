@@ -3,7 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::pool::PoolConnection;
@@ -122,33 +125,31 @@ impl Database {
         &self.pool
     }
 
-    /// Registers gauges of the pool; returns what [`PoolGauges::update`] fills before a scrape.
-    #[must_use]
-    pub fn gauges(&self, registry: &mut Registry) -> PoolGauges {
-        let gauges =
-            PoolGauges { database: self.clone(), total: Gauge::default(), idle: Gauge::default() };
-        registry.register("database_connections", "Connections of the pool", gauges.total.clone());
-        registry.register(
-            "database_connections_idle",
-            "Connections not in use",
-            gauges.idle.clone(),
-        );
-        gauges
+    /// Shows the pool's figures, as they are whenever somebody asks.
+    pub fn show(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(PoolCollector(self.clone())));
     }
 }
 
-/// Figures of the pool.
-#[derive(Debug, Clone)]
-pub struct PoolGauges {
-    database: Database,
-    total: Gauge,
-    idle: Gauge,
-}
+#[derive(Debug)]
+struct PoolCollector(Database);
 
-impl PoolGauges {
-    /// Takes the figures of this moment.
-    pub fn update(&self) {
-        self.total.set(i64::from(self.database.pool.size()));
-        self.idle.set(i64::try_from(self.database.pool.num_idle()).unwrap_or(i64::MAX));
+impl Collector for PoolCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let pool = &self.0.pool;
+        let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            ("database_connections", "Connections of the pool", i64::from(pool.size())),
+            ("database_connections_idle", "Connections not in use", idle),
+            (
+                "database_connections_maximum",
+                "Connections that the pool may have",
+                i64::from(pool.options().get_max_connections()),
+            ),
+        ] {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(gauge)?;
+        }
+        Ok(())
     }
 }
