@@ -1,7 +1,7 @@
 # Thin names over cargo and deploy/: `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: up test check bench chaos coverage help
+.PHONY: up test check bench chaos coverage install help
 
 # The sample and its stand-in for GitHub, unless a person says DEMO=0 or names a real GitHub.
 DEMO ?= $(if $(filter ZEITWORK_GITHUB_%,$(.VARIABLES)),0,1)
@@ -17,7 +17,7 @@ up: ## start the whole platform on this host, with a sample; Ctrl-C stops it
 
 # One build for everything: gates and tests run what it has made.
 test: ## every gate and every test, starting every server that they need
-	@deploy/setup
+	@deploy/setup test
 	@echo "test: 1 of 3, building (the first time takes some minutes)"
 	@cargo build --workspace --all-targets
 	@echo "test: 2 of 3, gates"
@@ -46,6 +46,15 @@ chaos: ## the stories about kills, frozen processes and a lost database
 coverage: ## lines that the tests reach
 	@deploy/setup
 	@cargo xtask coverage
+
+PREFIX ?= /usr/local
+PROGRAMS := zeitwork zeitwork-api zeitwork-operator zeitwork-node-agent zeitwork-edge-proxy
+
+install: ## the programs, optimised, into PREFIX (/usr/local) below DESTDIR; run it as who may write there
+	@cargo build --release $(PROGRAMS:%=--bin %)
+	@install -D -t $(DESTDIR)$(PREFIX)/lib/zeitwork $(PROGRAMS:%=$(TARGET)/release/%)
+	@install -d $(DESTDIR)$(PREFIX)/bin
+	@ln -sf ../lib/zeitwork/zeitwork $(DESTDIR)$(PREFIX)/bin/zeitwork
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sort | while IFS=: read -r name rest; do \

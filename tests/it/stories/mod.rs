@@ -1,7 +1,10 @@
 //! What a user does and sees.
 
+mod alerts;
 mod cancel;
 mod cli;
+mod cli_backup;
+mod cli_up;
 mod installations;
 mod isolation;
 mod never_dark;
@@ -9,6 +12,7 @@ mod push;
 mod rollback;
 mod streams;
 mod tenancy;
+mod unit;
 mod up;
 mod upgrades;
 mod verbs;
