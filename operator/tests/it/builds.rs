@@ -164,3 +164,23 @@ async fn a_wish_and_the_end_of_a_build_never_wait_for_each_other() {
     world.until_deployment(second, "live").await;
     world.until_deployment(first, "superseded").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_node_is_given_no_build_although_it_is_not_lost_yet() {
+    let world = World::new().await;
+    world.until("select status from nodes", "ready").await;
+    let silent = "create function late() returns trigger language plpgsql as $$ begin
+            new.reported_at := now() - interval '12 seconds'; return new;
+        end $$;
+        create trigger late before insert or update on node_reports
+            for each row execute function late()";
+    execute(&world.database.owner, silent).await;
+    let is_silent = "select reported_at < now() - interval '11 seconds' from node_reports";
+    world.until(is_silent, "true").await;
+    let deployment = world.push('a').await;
+    let told = format!("select reason_text from deployments where id = '{}'", deployment.0);
+    world.until(&told, "Waits for a builder: no node with the builder role is ready.").await;
+    world.until("select status || ' ' || attempt from builds", "queued 0").await;
+    execute(&world.database.owner, "drop trigger late on node_reports").await;
+    world.until_deployment(deployment, "live").await;
+}

@@ -16,7 +16,11 @@ async fn pushed() -> TestWorld {
     world.store_since(0).await;
     world.settle(&mut Webhooks::new(&world.world)).await;
     join::ensure(&mut *world.sql().await, "node-a", &[7; 32]).await.unwrap();
-    execute(&world.database.owner, "update nodes set status = 'ready'").await;
+    // It has reported, and that was taken in.
+    let ready = "update nodes set status = 'ready', reported_at = now() + interval '1 hour';
+        insert into node_reports (node_id, report, reported_at)
+        select id, '{}', reported_at from nodes";
+    execute(&world.database.owner, ready).await;
     world
 }
 

@@ -158,19 +158,22 @@ pub async fn open(connection: &mut PgConnection) -> Result<Vec<Open>> {
     Ok(rows)
 }
 
-/// Ready nodes with the builder role.
+/// Ready nodes with the builder role that have reported lately: one that fell silent has just let
+/// a lease run out, or would, long before it counts as lost.
 ///
 /// # Errors
 /// Those of every statement.
 pub async fn builders(connection: &mut PgConnection) -> Result<Vec<Builder>> {
     let rows = sqlx::query_as!(
         Builder,
-        r#"select id as "id: NodeId", coalesce((host->>'cores')::int, 1) as "cores!",
-            (select name || ': ' || (problem->>'text') from jsonb_array_elements(problems) problem
+        r#"select n.id as "id: NodeId", coalesce((n.host->>'cores')::int, 1) as "cores!",
+            (select n.name || ': ' || (problem->>'text')
+             from jsonb_array_elements(n.problems) problem
              where problem->>'code' in ('engine_away', 'disk_low') limit 1) as hindrance
-        from nodes
-        where builder and status = 'ready'
-        order by id
+        from nodes n
+        join node_reports r on r.node_id = n.id
+        where n.builder and n.status = 'ready' and r.reported_at > now() - interval '10 seconds'
+        order by n.id
         limit 1000"#
     )
     .fetch_all(connection)
