@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
+use tokio::sync::watch;
 use zeitwork_database::{Database, installation};
+use zeitwork_model::reason::Reason;
 use zeitwork_outbound::Guard;
 use zeitwork_runtime::clock::Clock;
 use zeitwork_runtime::lifecycle::{Lifecycle, chain};
@@ -14,6 +16,8 @@ use zeitwork_secrets::PrivateKey;
 use zeitwork_web::{BindError, CheckOutcome, Health, Limits, Metrics, Server};
 
 use crate::build::BuildParts;
+use crate::build::bases::Pulled;
+use crate::build::engine::Engine as BuildEngine;
 use crate::build::git::GitUser;
 use crate::builds::Builds;
 use crate::clean::clean;
@@ -31,6 +35,7 @@ use crate::network::bridge::Bridge;
 use crate::network::{Network, NetworkError};
 use crate::observe::host::Host;
 use crate::report::{Contact, Reporter};
+use crate::space::Space;
 use crate::target::Targets;
 
 /// Pause before the installation's id is asked for again.
@@ -121,6 +126,7 @@ async fn work(
     let streams = shipping.clone();
     let open: OpenStream = Arc::new(move |id, kept| streams.instance(id, kept));
     let targets = Arc::new(Targets::load(config.file("target.json")));
+    let builds = build_parts(&config, &owner, Arc::clone(&key))?;
     let (instances, snapshots) = Instances::new(Surroundings {
         engine: Arc::clone(&engine),
         network: network(&config, &owner),
@@ -134,15 +140,11 @@ async fn work(
             Positions::load(config.file("logs.json")),
             life.clone(),
         ),
+        space: watch_space(&builds, &life),
         life: life.clone(),
     });
-    let (builds, built) = Builds::new(
-        build_parts(&config, &owner, key)?,
-        targets.subscribe(),
-        contact.clone(),
-        shipping,
-        life.clone(),
-    );
+    let (builds, built) =
+        Builds::new(builds, targets.subscribe(), contact.clone(), shipping, life.clone());
     let disk = config.directory.clone();
     Figures::follow(&metrics, snapshots.clone(), built.clone(), contact.clone(), disk, &life);
     let reporter = Reporter {
@@ -237,6 +239,19 @@ fn show_engine(health: &Health, engine: &Arc<Engine>) {
     });
 }
 
+fn watch_space(builds: &BuildParts, life: &Lifecycle) -> watch::Receiver<Option<Reason>> {
+    let (told, space) = watch::channel(None);
+    let watching = Space {
+        engine: BuildEngine::new(&builds.engine_socket),
+        work_directory: builds.work_directory.clone(),
+        floor: builds.disk_floor,
+        pulled: Arc::clone(&builds.pulled),
+        told,
+    };
+    life.spawn("space", watching.run(life.clone()));
+    space
+}
+
 /// Of this node, where every user may pass.
 fn reachable_directory(owner: &Owner) -> PathBuf {
     Path::new("/var/lib/zeitwork").join(&owner.installation).join(&owner.node)
@@ -263,6 +278,8 @@ fn build_parts(
         git: "git".into(),
         git_user,
         guard: Guard::new(config.egress_allow.clone(), config.insecure_hosts.clone()),
+        pulled: Arc::new(Pulled::load(config.file("bases.json"))),
+        disk_floor: config.disk_floor,
         registries: Guard::new(config.egress_allow.clone(), Vec::new()),
         installation: owner.installation.clone(),
         key,

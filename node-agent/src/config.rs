@@ -25,6 +25,8 @@ pub struct Config {
     pub pool: Ipv4Network,
     /// Private networks that builds and instances may reach.
     pub egress_allow: Vec<IpNetwork>,
+    /// Bytes that must be free before a build begins.
+    pub disk_floor: u64,
     /// `host:port` pairs that may be cloned over plain HTTP.
     pub insecure_hosts: Vec<HostPort>,
     /// Where health and metrics are served.
@@ -43,6 +45,7 @@ impl Config {
         let docker_host = settings.required::<String>("DOCKER_HOST");
         let pool = settings.optional::<Ipv4Network>("ZEITWORK_NETWORK_POOL");
         let egress_allow = settings.list("ZEITWORK_EGRESS_ALLOW");
+        let disk_floor_mb = settings.required::<u64>("ZEITWORK_BUILD_DISK_FLOOR_MB");
         let insecure_hosts = settings.list("ZEITWORK_GIT_INSECURE_HOSTS");
         let addresses = settings.list("ZEITWORK_NODE_ADDRESS");
         let name = name?;
@@ -67,6 +70,7 @@ impl Config {
             docker_host,
             pool,
             egress_allow: egress_allow?,
+            disk_floor: disk_floor_mb?.saturating_mul(1_000_000),
             insecure_hosts: insecure_hosts?,
             addresses: addresses?,
         })

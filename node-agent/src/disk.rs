@@ -10,13 +10,21 @@ use std::path::Path;
 /// As the system says; the old content stands then.
 pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let partial = path.with_extension("partial");
+    let written = write_partial(&partial, content).and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        // On a full disk it would keep the little room that there is.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+fn write_partial(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&partial)?;
+        .open(path)?;
     file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&partial, path)
+    file.sync_all()
 }

@@ -18,6 +18,7 @@ pub mod network;
 pub mod observe;
 pub mod plan;
 pub mod report;
+pub mod space;
 pub mod target;
 
 pub use agent::{Parts, remove, run};

@@ -27,6 +27,9 @@ pub struct IdleImage {
     pub idle: Duration,
 }
 
+/// The same while the node's disk is nearly full.
+pub const SHORT_IMAGE_REST: Duration = Duration::from_secs(10);
+
 /// All that a plan may look at.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
@@ -46,6 +49,8 @@ pub struct View<'a> {
     pub isolated: &'a BTreeMap<Ipv4Addr, ProjectId>,
     /// Images that nothing wants.
     pub idle_images: &'a [IdleImage],
+    /// For how long such an image stays.
+    pub image_rest: Duration,
     /// How many more starts may be under way at once.
     pub free_starts: usize,
     /// Now.
@@ -104,7 +109,7 @@ pub fn plan(view: &View<'_>) -> Vec<Action> {
             actions.extend(ending_step(view, container, terminated, STRAY_GRACE));
         }
     }
-    let idle = view.idle_images.iter().filter(|image| image.idle >= IMAGE_REST);
+    let idle = view.idle_images.iter().filter(|image| image.idle >= view.image_rest);
     actions.extend(idle.map(|image| Action::RemoveImage(image.image.clone())));
     actions
 }

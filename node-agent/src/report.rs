@@ -21,8 +21,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const COALESCE: Duration = Duration::from_millis(5);
 /// A report that is not written within this time is given up for the next.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Less free disk than this, and builds and logs may soon fail.
-const LEAST_DISK: u64 = 1 << 30;
+/// Less free disk than this in the state directory, and what the agent keeps there may be lost.
+const LEAST_DISK: u64 = 64 << 20;
 
 /// When the last report was written: what a lease hangs on.
 #[derive(Debug, Clone)]
@@ -166,8 +166,9 @@ fn bare(snapshot: &Snapshot, builds: Vec<BuildReport>, mut frame: NodeReport) ->
     frame.images.clone_from(&snapshot.images);
     frame.problems.clone_from(&snapshot.problems);
     if frame.host.disk_available_bytes < LEAST_DISK {
-        let text = "less than 1 GiB of disk is free; remove what is not needed";
-        frame.problems.push(Reason::new("disk_low", text));
+        let text = "the disk of the agent's state directory is full; make room: until then its \
+                    last target and log positions may not outlive a restart";
+        frame.problems.push(Reason::new("state_disk_low", text));
     }
     frame
 }

@@ -37,6 +37,8 @@ pub struct Targets {
     current: watch::Sender<Option<Arc<NodeTarget>>>,
     /// The current one came from disk, without its builds: the same is taken once more.
     from_disk: AtomicBool,
+    /// The current one could not be written to disk: an older one is there.
+    unkept: AtomicBool,
 }
 
 impl Targets {
@@ -50,7 +52,12 @@ impl Targets {
                 None
             }
         });
-        Self { path, current: watch::channel(kept).0, from_disk: AtomicBool::new(true) }
+        Self {
+            path,
+            current: watch::channel(kept).0,
+            from_disk: AtomicBool::new(true),
+            unkept: AtomicBool::new(false),
+        }
     }
 
     /// Whoever works on it.
@@ -85,7 +92,8 @@ impl Targets {
         let kept = NodeTarget { builds: Vec::new(), ..target.clone() };
         let written =
             serde_json::to_vec(&kept).map_err(Into::into).and_then(|t| disk::write(&self.path, &t));
-        if let Err(error) = written {
+        let was_unkept = self.unkept.swap(written.is_err(), Ordering::Relaxed);
+        if let (Err(error), false) = (written, was_unkept) {
             tracing::error!(%error, path = %self.path.display(), "the target cannot be kept");
         }
     }
@@ -112,6 +120,12 @@ impl Targets {
     }
 
     async fn look(&self, database: &Database) -> zeitwork_database::Result<()> {
+        if self.unkept.load(Ordering::Relaxed) {
+            let current = self.current.borrow().clone();
+            if let Some(target) = current {
+                self.keep(&target);
+            }
+        }
         let mut connection = database.acquire().await?;
         let seen = self.position().filter(|_| !self.from_disk.load(Ordering::Relaxed));
         if let Some(target) = node_targets::newer(&mut connection, seen).await? {

@@ -141,6 +141,7 @@ async fn node(home: &Home, settings: &Settings, prepared: &Prepared) -> Result<D
             "ZEITWORK_NODE_ADDRESS",
             "ZEITWORK_NETWORK_POOL",
             "ZEITWORK_EGRESS_ALLOW",
+            "ZEITWORK_BUILD_DISK_FLOOR_MB",
             "ZEITWORK_GIT_INSECURE_HOSTS",
         ],
     );

@@ -20,6 +20,8 @@ use tokio::net::UnixStream;
 
 /// Small calls answer at once or not at all.
 const SMALL_CALL: Duration = Duration::from_secs(10);
+/// Removing gigabytes of small files takes a while.
+const PRUNE: Duration = Duration::from_mins(2);
 /// Bytes of a small answer at most.
 const SMALL_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -167,6 +169,40 @@ impl Engine {
         let query = query(&[("fromImage", image), ("tag", tag)]);
         let request = request(Method::POST, &format!("/images/create?{query}"), empty())?;
         self.exchange(request, end_of_pull).await
+    }
+
+    /// Removes an image by its name; its layers stay while another image has them. One that is
+    /// gone already is no error.
+    ///
+    /// # Errors
+    /// [`EngineError`]; a container needs it.
+    pub async fn remove_image(&self, name: &str) -> Result<(), EngineError> {
+        match self.small(Method::DELETE, &format!("/images/{}", path_text(name))).await {
+            Err(EngineError::Refused { status, .. }) if status == StatusCode::NOT_FOUND => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Removes build cache that no build uses and that none has used for so many hours; the bytes
+    /// that became free.
+    ///
+    /// # Errors
+    /// [`EngineError`]
+    pub async fn prune_cache(&self, hours: u32) -> Result<u64, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Pruned {
+            #[serde(default)]
+            space_reclaimed: u64,
+        }
+        // A filter that an engine does not know makes it remove everything: this one is old.
+        let filters =
+            if hours == 0 { "{}".to_owned() } else { format!("{{\"until\":[\"{hours}h\"]}}") };
+        let query = query(&[("all", "1"), ("filters", &filters)]);
+        let request = request(Method::POST, &format!("/build/prune?{query}"), empty())?;
+        let answer = tokio::time::timeout(PRUNE, self.exchange(request, collect)).await;
+        let answer = answer.map_err(|_| EngineError::Away("no answer in time".to_owned()))??;
+        parse::<Pruned>(&answer).map(|pruned| pruned.space_reclaimed)
     }
 
     async fn small(&self, method: Method, path: &str) -> Result<Bytes, EngineError> {

@@ -6,7 +6,7 @@
 //! here.
 
 pub mod address;
-mod bases;
+pub mod bases;
 pub mod checkout;
 pub mod context;
 pub mod dockerfile;
@@ -22,7 +22,7 @@ mod references;
 mod work_directory;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ use zeitwork_protocol::target::BuildTarget;
 use zeitwork_secrets::PrivateKey;
 use zeroize::Zeroizing;
 
+use self::bases::{Bases, Pulled};
 use self::checkout::{MAXIMUM_FILES, Place, Wanted, check_out};
 use self::context::{Context, ContextLimits};
 use self::engine::Engine;
@@ -44,6 +45,7 @@ use self::log::BuildLog;
 use self::reason::{Circumstances, failed, lost};
 use self::work_directory::WorkDirectory;
 use crate::logs::{LogSink, Stream};
+use crate::space::{DISK_LOW, lack};
 
 /// How long a cancelled build's end at the engine is waited for.
 const CANCEL: Duration = Duration::from_secs(1);
@@ -67,6 +69,10 @@ pub struct BuildParts {
     pub guard: Guard,
     /// Where registries of base images may be.
     pub registries: Guard,
+    /// Base images that were pulled for builds.
+    pub pulled: Arc<Pulled>,
+    /// Bytes that must be free before a build begins.
+    pub disk_floor: u64,
     /// Our installation, for labels and names.
     pub installation: String,
     /// Opens what was sealed to this node. Values of a build are sealed with the text of its id
@@ -132,6 +138,8 @@ pub async fn build(
         let _ = tokio::time::timeout(CANCEL, engine.cancel_build(&steps.build_id())).await;
     }
     directory.remove().await;
+    // What is not removed now is removed later.
+    let _ = tokio::time::timeout(CANCEL, parts.pulled.sweep(&engine)).await;
     say_outcome(&log, redacted(&log, outcome))
 }
 
@@ -196,6 +204,9 @@ impl Steps<'_> {
 
     async fn run(&self, directory: &WorkDirectory) -> BuildOutcome {
         let target = self.target;
+        if let Some(text) = lack(&[&self.parts.work_directory], self.parts.disk_floor) {
+            return lost(DISK_LOW, text);
+        }
         self.log.say(Stream::System, &format!("checking out {}", target.commit));
         let wanted = Wanted {
             url: &target.repository_url,
@@ -220,18 +231,26 @@ impl Steps<'_> {
     }
 
     async fn make(&self, context: Context, time: u64) -> BuildOutcome {
-        let say = |line: &str| self.log.say(Stream::System, line);
-        let (guard, arguments) = (&self.parts.registries, self.arguments());
-        let checked = bases::ensure(self.engine, guard, context.content(), &arguments, say);
-        if let Err(error) = checked.await {
-            return reason::of_base(&error);
-        }
-        let prepared = match self.prepare(&context).await {
-            Ok(prepared) => prepared,
-            Err(error) => return lost("engine_away", error.to_string()),
-        };
         let info = match self.engine.info().await {
             Ok(info) => info,
+            Err(error) => return lost("engine_away", error.to_string()),
+        };
+        if let Some(text) = lack(&[Path::new(&info.docker_root_dir)], self.parts.disk_floor) {
+            return lost(DISK_LOW, text);
+        }
+        let say = |line: &str| self.log.say(Stream::System, line);
+        let bases = Bases {
+            engine: self.engine,
+            guard: &self.parts.registries,
+            pulled: &self.parts.pulled,
+        };
+        // Held until the build has ended.
+        let _held = match bases.ensure(context.content(), &self.arguments(), say).await {
+            Ok(held) => held,
+            Err(error) => return reason::of_base(&error),
+        };
+        let prepared = match self.prepare(&context).await {
+            Ok(prepared) => prepared,
             Err(error) => return lost("engine_away", error.to_string()),
         };
         let limits = self.target.limits;

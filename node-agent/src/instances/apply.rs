@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use zeitwork_model::id::InstanceId;
 use zeitwork_model::reason::Reason;
 use zeitwork_protocol::target::{InstanceTarget, NodeTarget};
@@ -37,6 +37,8 @@ pub struct Done {
 pub struct Work {
     /// The engine.
     pub engine: Arc<Engine>,
+    /// The newest target: an image may be wanted again since its removal was planned.
+    pub targets: watch::Receiver<Option<Arc<NodeTarget>>>,
     /// Opens variables.
     pub key: Arc<PrivateKey>,
     /// Name of the engine's network.
@@ -91,11 +93,21 @@ impl Work {
             Action::Terminate(container) => self.engine.terminate(container).await,
             Action::Kill(container) => self.engine.kill(container).await,
             Action::Remove(container) => self.engine.remove(container).await,
+            Action::RemoveImage(image) if self.is_wanted(image) => Ok(()),
             Action::RemoveImage(image) => self.engine.remove_image(image).await,
         };
         result.map_err(|error| {
             tracing::warn!(error = chain(&error), ?action, "an action failed; it is tried again");
             None
+        })
+    }
+
+    /// Whether the newest target lists the image, or a build that may make it again.
+    fn is_wanted(&self, image: &str) -> bool {
+        self.targets.borrow().as_ref().is_none_or(|target| {
+            !target.builds.is_empty()
+                || target.keep_images.iter().any(|kept| kept == image)
+                || target.instances.iter().any(|instance| instance.image == image)
         })
     }
 

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use zeitwork_model::id::InstanceId;
+use zeitwork_model::reason::Reason;
 
 use crate::disk;
 use crate::life::Life;
+
+/// The node's problem where the state directory takes nothing.
+pub const STATE_UNWRITABLE: &str = "state_unwritable";
 
 /// The lives of the node's instances, with their file.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub struct Memory {
     pub lives: BTreeMap<InstanceId, Life>,
     path: PathBuf,
     saved: Vec<u8>,
+    /// Why the file is not as it should be.
+    trouble: Option<String>,
 }
 
 impl Memory {
@@ -23,20 +29,31 @@ impl Memory {
     pub fn load(path: PathBuf) -> Self {
         let saved = std::fs::read(&path).unwrap_or_default();
         let lives = serde_json::from_slice(&saved).unwrap_or_default();
-        Self { lives, path, saved }
+        Self { lives, path, saved, trouble: None }
     }
 
-    /// Writes the file where anything worth it has changed.
-    pub fn save(&mut self) {
-        let Ok(text) = serde_json::to_vec(&self.lives) else { return };
-        if text == self.saved {
-            return;
-        }
-        match disk::write(&self.path, &text) {
-            Ok(()) => self.saved = text,
+    /// Writes the file where anything worth it has changed; the node's problem while that cannot
+    /// be done. What is remembered is right as long as the agent lives.
+    pub fn save(&mut self) -> Option<Reason> {
+        let text = serde_json::to_vec(&self.lives).ok()?;
+        let written = if text == self.saved { Ok(()) } else { disk::write(&self.path, &text) };
+        match written {
+            Ok(()) => {
+                self.saved = text;
+                self.trouble = None;
+            }
             Err(error) => {
-                tracing::warn!(%error, path = %self.path.display(), "memory cannot be written");
+                if self.trouble.is_none() {
+                    tracing::warn!(%error, path = %self.path.display(), "memory cannot be written");
+                }
+                self.trouble = Some(error.to_string());
             }
         }
+        let trouble = self.trouble.as_ref()?;
+        let text = format!(
+            "the agent cannot write its state directory ({trouble}): until it can, what it knows \
+             of its instances does not outlive its restart"
+        );
+        Some(Reason::new(STATE_UNWRITABLE, text))
     }
 }

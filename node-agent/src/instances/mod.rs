@@ -30,7 +30,7 @@ use crate::images::Images;
 use crate::logs::follow::Followers;
 use crate::network::Network;
 use crate::observe::host::cores;
-use crate::plan::{Action, View, plan};
+use crate::plan::{Action, IMAGE_REST, SHORT_IMAGE_REST, View, plan};
 use apply::{Done, Work};
 use memory::Memory;
 use monitors::Monitors;
@@ -78,6 +78,8 @@ pub struct Surroundings {
     pub memory: Memory,
     /// Reads what instances say.
     pub followers: Followers,
+    /// Why there is little room on the disk, while there is.
+    pub space: watch::Receiver<Option<Reason>>,
     /// Where tasks live.
     pub life: Lifecycle,
 }
@@ -113,6 +115,7 @@ impl Instances {
         let (verdict_sender, verdicts) = mpsc::channel(256);
         let work = Work {
             engine: Arc::clone(&around.engine),
+            targets: around.targets.clone(),
             key: Arc::clone(&around.key),
             network: around.network.bridge().name().to_owned(),
             done: done_sender,
@@ -230,7 +233,7 @@ impl Instances {
         self.monitors.follow(&target, &self.containers, &self.around.memory.lives);
         self.images.look(&self.around.engine, &target, &self.containers).await;
         self.act(&target);
-        self.around.memory.save();
+        problems.extend(self.around.memory.save());
         self.publish(Some(&target), problems);
     }
 
@@ -298,6 +301,11 @@ impl Instances {
             unread: &self.around.followers.unread(),
             isolated: &self.around.network.isolated(),
             idle_images: &self.images.idle(),
+            image_rest: if self.around.space.borrow().is_some() {
+                SHORT_IMAGE_REST
+            } else {
+                IMAGE_REST
+            },
             free_starts: free,
             now: Instant::now(),
         });
@@ -327,7 +335,8 @@ impl Instances {
         }
     }
 
-    fn publish(&self, target: Option<&NodeTarget>, problems: Vec<Reason>) {
+    fn publish(&self, target: Option<&NodeTarget>, mut problems: Vec<Reason>) {
+        problems.extend(self.around.space.borrow().clone());
         let instances = target.map_or_else(Vec::new, |target| {
             target.instances.iter().map(|instance| self.report(instance, &problems)).collect()
         });

@@ -66,8 +66,7 @@ impl Bridge {
     pub async fn ensure(&mut self, engine: &Engine) -> Result<(), NetworkError> {
         if let Some(subnet) = self.find(engine).await? {
             if self.subnet != Some(subnet) {
-                disk::write(&self.remembered, subnet.to_string().as_bytes())?;
-                self.subnet = Some(subnet);
+                self.remember(subnet);
             }
             return Ok(());
         }
@@ -79,8 +78,7 @@ impl Bridge {
             let subnet = self.pick(&taken).ok_or(NetworkError::PoolTaken(self.pool))?;
             match self.create(engine, subnet).await {
                 Ok(()) => {
-                    disk::write(&self.remembered, subnet.to_string().as_bytes())?;
-                    self.subnet = Some(subnet);
+                    self.remember(subnet);
                     return Ok(());
                 }
                 // Somebody took an overlapping one meanwhile.
@@ -90,6 +88,19 @@ impl Bridge {
             }
         }
         Err(NetworkError::PoolTaken(self.pool))
+    }
+
+    /// Remembers the subnet; where the disk takes nothing, until the agent's end.
+    fn remember(&mut self, subnet: Ipv4Network) {
+        self.subnet = Some(subnet);
+        let text = subnet.to_string();
+        let kept = std::fs::read_to_string(&self.remembered);
+        if kept.is_ok_and(|kept| kept.trim() == text) {
+            return;
+        }
+        if let Err(error) = disk::write(&self.remembered, text.as_bytes()) {
+            tracing::warn!(%error, "the network's addresses cannot be remembered");
+        }
     }
 
     /// The one of before if it is free, else another.

@@ -48,9 +48,6 @@ pub enum NetworkError {
     /// The rules cannot be loaded or read.
     #[error("nft: {0}")]
     Nft(String),
-    /// The chosen subnet cannot be kept.
-    #[error("the subnet cannot be remembered")]
-    Disk(#[from] std::io::Error),
 }
 
 /// What the agent knows of its network.

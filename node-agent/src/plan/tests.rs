@@ -102,6 +102,7 @@ impl World {
             unread: &BTreeSet::new(),
             isolated: if self.isolated { &isolated } else { const { &BTreeMap::new() } },
             idle_images: &[],
+            image_rest: IMAGE_REST,
             free_starts: self.free_starts,
             now: self.now,
         })
@@ -243,6 +244,7 @@ fn an_idle_image_is_removed_after_a_rest() {
             unread: &BTreeSet::new(),
             isolated: &BTreeMap::new(),
             idle_images: images,
+            image_rest: IMAGE_REST,
             free_starts: 1,
             now: Instant::now(),
         })

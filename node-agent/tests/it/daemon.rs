@@ -49,6 +49,7 @@ impl Daemon {
             docker_host: SOCKET.into(),
             pool: "10.213.0.0/16".parse().unwrap(),
             egress_allow: vec!["0.0.0.0/0".parse().unwrap()],
+            disk_floor: 0,
             insecure_hosts: Vec::new(),
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         };

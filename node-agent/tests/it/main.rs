@@ -14,4 +14,5 @@ mod figures;
 mod instances;
 mod isolation;
 mod logs;
+mod space;
 mod support;

@@ -15,6 +15,7 @@ use zeitwork_model::id::{
     DeploymentId, EnvironmentId, InstanceId, OrganisationId, ProjectId, RequestId,
 };
 use zeitwork_model::instance::InstanceGoal;
+use zeitwork_model::reason::Reason;
 use zeitwork_node_agent::clean::clean;
 use zeitwork_node_agent::container::engine::Engine;
 use zeitwork_node_agent::container::labels::Owner;
@@ -54,6 +55,8 @@ pub struct Node {
     pub pool: ipnetwork::Ipv4Network,
     target: watch::Sender<Option<Arc<NodeTarget>>>,
     said: Arc<watch::Sender<Vec<(InstanceId, Stream, String)>>>,
+    /// Why there is little room on the disk.
+    pub space: watch::Sender<Option<Reason>>,
     running: Option<(Lifecycle, watch::Receiver<Snapshot>)>,
 }
 
@@ -74,6 +77,7 @@ pub async fn with_node_allowing(allow: &[&str], test: impl AsyncFnOnce(&mut Node
         pool: "10.213.0.0/16".parse().unwrap(),
         target: watch::channel(None).0,
         said: Arc::new(watch::channel(Vec::new()).0),
+        space: watch::channel(None).0,
         running: None,
     };
     node.start();
@@ -107,6 +111,7 @@ impl Node {
                 Positions::load(self.directory.path().join("logs.json")),
                 life.clone(),
             ),
+            space: self.space.subscribe(),
             life: life.clone(),
         });
         life.spawn("instances", instances.run());
@@ -152,13 +157,22 @@ impl Node {
     }
 
     pub fn want(&self, generation: i64, instances: Vec<InstanceTarget>) {
+        self.want_keeping(generation, instances, Vec::new());
+    }
+
+    pub fn want_keeping(
+        &self,
+        generation: i64,
+        instances: Vec<InstanceTarget>,
+        keep_images: Vec<String>,
+    ) {
         self.target.send_replace(Some(Arc::new(NodeTarget {
             version: 1,
             minimum_reader: 1,
             position: Position { epoch: 1, generation },
             instances,
             builds: Vec::new(),
-            keep_images: Vec::new(),
+            keep_images,
         })));
     }
 

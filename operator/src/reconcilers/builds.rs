@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use time::OffsetDateTime;
 
-use zeitwork_database::PgConnection;
 use zeitwork_database::steps::builds;
 use zeitwork_database::steps::deployments::{self, Overdue, Ready};
 use zeitwork_database::views::builds as view;
 use zeitwork_database::views::builds::{Open, Unbuilt};
+use zeitwork_database::{PgConnection, images};
 use zeitwork_model::build::BuildStatus;
 use zeitwork_model::deployment::DeploymentStatus;
 use zeitwork_model::id::BuildId;
@@ -160,6 +160,10 @@ async fn find_build(world: &World, unbuilt: &Unbuilt) -> Result<Done, Error> {
     let step = match (unbuilt.ready_image, unbuilt.open_build) {
         (Some(image), _) => {
             deployments::lock_environment(connection, unbuilt.id).await?;
+            if !images::hold(connection, image).await? {
+                // Retention has just given it up: the next pass does not find it.
+                return Ok(Done::default());
+            }
             let started = deployments::start(connection, Ready::Found(unbuilt.id), image).await?;
             for deployment in started {
                 let text = "The image was built before.";

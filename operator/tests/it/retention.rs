@@ -25,7 +25,7 @@ async fn images_beyond_the_last_five_deployments_are_given_up() {
             "insert into variable_sets (id, organisation_id, project_id, digest, entries)
             values ('{p}', '{o}', '{p}', '\\x00', '[]');
             insert into images (id, organisation_id, project_id, content_id, size_bytes, platform,
-                created_at)
+                held_at)
             select gen_random_uuid(), '{o}', '{p}', 'sha256:' || n, 1, 'linux/amd64',
                 now() - interval '1 day'
             from generate_series(1, 8) n;

@@ -19,6 +19,7 @@ pub mod events;
 pub mod figures;
 pub mod github_installations;
 pub mod idempotency;
+pub mod images;
 pub mod installation;
 pub mod instances;
 pub mod join;

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use zeitwork_model::deployment::{DeploymentEvent, DeploymentStatus};
 use zeitwork_model::environment::{ProcessConfiguration, Trigger};
 use zeitwork_model::id::{
-    DeliveryId, DeploymentId, EnvironmentId, OrganisationId, ProjectId, VariableSetId, WishId,
+    DeliveryId, DeploymentId, EnvironmentId, ImageId, OrganisationId, ProjectId, VariableSetId,
+    WishId,
 };
 
 use crate::events::{self, NewEvent};
-use crate::{Error, Result, variables};
+use crate::{Error, Result, images, variables};
 
 /// What shall run.
 #[derive(Debug, Clone)]
@@ -260,11 +261,10 @@ async fn start_again(
 ) -> Result<DeploymentId> {
     let row = sqlx::query!(
         r#"select d.status as "status: DeploymentStatus",
-            (i.id is not null and i.deleted_at is null) as "has_image!"
+            d.image_id as "image_id: ImageId"
         from deployments d
-        left join images i on i.id = d.image_id
         where d.organisation_id = $1 and d.environment_id = $2 and d.id = $3
-        for update of d"#,
+        for update"#,
         new.organisation_id as OrganisationId,
         new.environment_id as EnvironmentId,
         id as DeploymentId
@@ -273,8 +273,13 @@ async fn start_again(
     .await?
     .ok_or(Error::NotFound("deployment"))?;
     let next = match row.status.after(DeploymentEvent::WishedAgain) {
-        Some(_) if !row.has_image => return Err(Error::Stale("deployment")),
-        Some(next) => next,
+        Some(next) => {
+            let image = row.image_id.ok_or(Error::Stale("deployment"))?;
+            if !images::hold(connection, image).await? {
+                return Err(Error::Stale("deployment"));
+            }
+            next
+        }
         None if row.status.is_final() => return Err(Error::Stale("deployment")),
         None => row.status,
     };

@@ -17,10 +17,10 @@ const BACK: Duration = Duration::from_secs(20);
 const HANG: Duration = Duration::from_secs(30);
 
 /// A platform on this engine.
-async fn cluster_on(engine: &OwnEngine) -> Cluster {
+pub(super) async fn cluster_on(engine: &OwnEngine, settings: &[(&str, &str)]) -> Cluster {
     let host = engine.host();
-    let settings = [("DOCKER_HOST", host.as_str()), ("ZEITWORK_NETWORK_POOL", "10.214.0.0/16")];
-    Cluster::start_with(&settings).await
+    let own = [("DOCKER_HOST", host.as_str()), ("ZEITWORK_NETWORK_POOL", "10.214.0.0/16")];
+    Cluster::start_with(&[&own[..], settings].concat()).await
 }
 
 /// The only node, as its operator sees it.
@@ -59,7 +59,7 @@ async fn instance_of(cluster: &Cluster, host: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_engine_hangs_visitors_are_served_and_the_node_says_why_it_waits() {
     let engine = OwnEngine::start().await.unwrap();
-    let cluster = cluster_on(&engine).await;
+    let cluster = cluster_on(&engine, &[]).await;
     let (owner, project, repository, _) = live_project(&cluster, "acme/hang").await;
     let instance = instance_of(&cluster, &project.host).await;
     let before = servers(&instance);
@@ -98,7 +98,7 @@ async fn while_the_engine_hangs_visitors_are_served_and_the_node_says_why_it_wai
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_of_the_engine_everything_runs_again_and_nothing_twice() {
     let mut engine = OwnEngine::start().await.unwrap();
-    let cluster = cluster_on(&engine).await;
+    let cluster = cluster_on(&engine, &[]).await;
     let (owner, project, repository, commit) = live_project(&cluster, "acme/engine").await;
     let instance = instance_of(&cluster, &project.host).await;
     for end in [OwnEngine::end, OwnEngine::kill] {

@@ -5,3 +5,4 @@ mod engine;
 mod hangs;
 mod kills;
 mod pushes;
+mod space;

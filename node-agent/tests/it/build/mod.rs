@@ -4,4 +4,4 @@ mod building;
 mod ending;
 mod hostile;
 mod registries;
-mod world;
+pub mod world;

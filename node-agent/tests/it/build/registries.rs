@@ -3,14 +3,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zeitwork_outbound::Guard;
 use zeitwork_protocol::report::BuildOutcome;
 
-use super::world::{SOCKET, World, ask};
+use super::world::{World, ask, import};
 
 /// A service on every address of the host, as a registry or a database without a password is.
 struct HostService {
@@ -46,24 +45,7 @@ struct Triggered(String);
 impl Triggered {
     fn make(world: &World, trigger: &str) -> Self {
         let name = format!("zeitwork-test/triggered:{}", world.parts.installation);
-        let (repository, tag) = name.split_once(':').unwrap();
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("fromSrc", "-").append_pair("repo", repository).append_pair("tag", tag);
-        query.append_pair("changes", &format!("ONBUILD {trigger}"));
-        // An empty archive is two blocks of zeros.
-        let body = [0; 1024];
-        let mut stream = UnixStream::connect(SOCKET).unwrap();
-        write!(
-            stream,
-            "POST /images/create?{} HTTP/1.0\r\nHost: docker\r\nContent-Length: {}\r\n\r\n",
-            query.finish(),
-            body.len()
-        )
-        .unwrap();
-        stream.write_all(&body).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains(" 200 "), "{answer}");
+        import(&name, &[&format!("ONBUILD {trigger}")]);
         Self(name)
     }
 }

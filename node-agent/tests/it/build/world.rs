@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeitwork_model::environment::Limits;
 use zeitwork_model::id::{BuildId, OrganisationId, ProjectId};
+use zeitwork_node_agent::build::bases::Pulled;
 use zeitwork_node_agent::build::git::GitUser;
 use zeitwork_node_agent::build::{BuildParts, build};
 use zeitwork_node_agent::logs::{Line, LogSink};
@@ -61,6 +62,8 @@ impl World {
             git_user: root.then_some(GitUser { uid: 65_534, gid: 65_534 }),
             guard: Guard::new(vec![], vec![github.address.to_string().parse().unwrap()]),
             registries: Guard::new(vec![], vec![]),
+            pulled: Arc::new(Pulled::load(directory.path().join("bases.json"))),
+            disk_floor: 0,
             installation: BuildId::new().to_string().replace("bld_", "test-"),
             key: Arc::new(PrivateKey::generate().unwrap()),
             cgroup_root: PathBuf::from("/sys/fs/cgroup"),
@@ -236,6 +239,30 @@ pub fn images(installation: &str) -> Vec<String> {
     let found = ask("GET", &format!("/images/json?all=1&filters={filter}"));
     let found: Vec<serde_json::Value> = serde_json::from_str(&found).unwrap_or_default();
     found.iter().filter_map(|image| image["Id"].as_str().map(str::to_owned)).collect()
+}
+
+/// Makes an empty image of this name with these lines of a Dockerfile.
+pub fn import(name: &str, lines: &[&str]) {
+    let (repository, tag) = name.split_once(':').unwrap();
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("fromSrc", "-").append_pair("repo", repository).append_pair("tag", tag);
+    for line in lines {
+        query.append_pair("changes", line);
+    }
+    // An empty archive is two blocks of zeros.
+    let body = [0; 1024];
+    let mut stream = UnixStream::connect(SOCKET).unwrap();
+    write!(
+        stream,
+        "POST /images/create?{} HTTP/1.0\r\nHost: docker\r\nContent-Length: {}\r\n\r\n",
+        query.finish(),
+        body.len()
+    )
+    .unwrap();
+    stream.write_all(&body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(" 200 "), "{answer}");
 }
 
 /// One call to the engine, by the oldest HTTP there is.

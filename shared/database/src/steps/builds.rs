@@ -317,7 +317,7 @@ pub async fn succeed(
             exposed_ports)
         values ($1, $2, $3, $4, $5, $6, $7)
         on conflict (project_id, content_id) where deleted_at is null
-        do update set size_bytes = excluded.size_bytes
+        do update set size_bytes = excluded.size_bytes, held_at = now()
         returning id as "id: ImageId""#,
         ImageId::new() as ImageId,
         owner.organisation as OrganisationId,

@@ -8,14 +8,18 @@ use crate::Result;
 const BATCH: i64 = 1_000;
 
 /// Gives up image rows that no deployment can need: not of one that is open, and not of the last
-/// `kept` that were live in any environment. Agents then remove the images themselves.
+/// `kept` that were live in any environment; of the last two alone (what is live, and what a
+/// rollback goes to) on a node whose disk is nearly full. Agents then remove the images themselves.
+///
+/// Who takes an image up says so in its row (`held_at`), under its lock: this waits for it, and
+/// then leaves the row alone.
 ///
 /// # Errors
 /// Those of every statement.
 pub async fn images(connection: &mut PgConnection, kept: i64) -> Result<u64> {
     let done = sqlx::query!(
         "update images i set deleted_at = now()
-        where i.deleted_at is null and i.created_at < now() - interval '10 minutes'
+        where i.deleted_at is null and i.held_at < now() - interval '10 minutes'
             and not exists (select from deployments d
                             where d.image_id = i.id
                                 and d.status in ('queued', 'building', 'starting', 'live'))
@@ -32,6 +36,10 @@ pub async fn images(connection: &mut PgConnection, kept: i64) -> Result<u64> {
                         and d.image_id is not null
                 ) r
                 where r.place <= $1
+                    and (r.place <= 2 or not exists (
+                        select from image_locations l
+                        join nodes n on n.id = l.node_id
+                        where l.image_id = i.id and n.problems @> '[{\"code\": \"disk_low\"}]'))
             )",
         kept
     )
