@@ -19,7 +19,6 @@ mod push;
 mod report;
 mod rollback;
 mod route;
-mod sql;
 mod webhook;
 mod world;
 

@@ -8,8 +8,8 @@ use zeitwork_tests::Cluster;
 
 use crate::line::Line;
 use crate::report::Report;
-use crate::sql::Session;
 use crate::world;
+use zeitwork_tests::sql::Session;
 
 /// Changes for each size of the table: half of them a new host, half of them one that goes.
 const CHANGES: u32 = 200;

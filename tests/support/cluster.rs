@@ -57,9 +57,14 @@ impl Cluster {
         up.set("ZEITWORK_GITHUB_APP_ID", &github.app_id().to_string());
         up.set("ZEITWORK_GITHUB_PRIVATE_KEY_FILE", &key_file);
         up.set("ZEITWORK_GITHUB_WEBHOOK_SECRET", github.webhook_secret());
-        up.set("ZEITWORK_GIT_INSECURE_HOSTS", &github.address.to_string());
+        let git = github.address.to_string();
+        up.set("ZEITWORK_GIT_INSECURE_HOSTS", &git);
         for (name, value) in settings {
-            up.set(name, value);
+            match *name {
+                // GitHub stays one of them.
+                "ZEITWORK_GIT_INSECURE_HOSTS" => up.set(name, &format!("{git},{value}")),
+                name => up.set(name, value),
+            }
         }
         up.start(&[]).await;
         Self { github, up }
@@ -80,6 +85,11 @@ impl Cluster {
     pub async fn restart_with(&mut self, arguments: &[&str]) {
         self.up.stop();
         self.up.start(arguments).await;
+    }
+
+    /// Stops the platform as Ctrl-C does.
+    pub fn stop(&mut self) {
+        self.up.stop();
     }
 
     /// Kills the supervisor, every daemon and the database at once, then starts again.

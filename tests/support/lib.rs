@@ -8,11 +8,14 @@
 )]
 
 pub mod cluster;
+pub mod engine;
 pub mod eventually;
+pub mod failpoints;
 pub mod http;
 mod left;
 pub mod load;
 pub mod process;
+pub mod sql;
 pub mod up;
 pub mod user;
 

@@ -14,6 +14,7 @@ use zeitwork_stand_ins::engine;
 
 use crate::eventually;
 use crate::http::{Answer, Ask};
+use crate::sql::Session;
 
 /// Longest start of a whole platform beside other tests.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -159,6 +160,24 @@ impl Up {
     pub fn postgres(&self) -> Option<Pid> {
         let file = std::fs::read_to_string(self.state.join("postgres/data/postmaster.pid")).ok()?;
         file.lines().next()?.trim().parse().ok().map(Pid::from_raw)
+    }
+
+    /// The owner's terminal on the private database.
+    ///
+    /// # Panics
+    /// Where the database does not run.
+    #[must_use]
+    pub fn sql(&self) -> Session {
+        Session::open(&self.state.join("postgres/data"))
+    }
+
+    /// The installation's id, which stands in every name and label of ours.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn installation(&self) -> String {
+        std::fs::read_to_string(self.state.join("installation")).unwrap().trim().to_owned()
     }
 
     /// The owner's key.

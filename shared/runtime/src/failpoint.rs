@@ -8,22 +8,25 @@
 //! Compiled in with `debug_assertions` alone. A cargo feature would be on for the whole workspace
 //! as soon as one member asked for it, and a variable of the environment could be set by mistake;
 //! a build without debug assertions holds nothing of this but the empty functions. A build with
-//! them does nothing before [`obey`], and then only what a file in the daemon's own private
-//! directory says: whoever can write there can kill the daemon anyway.
+//! them does nothing before [`obey`], and then only what files in the daemon's own private
+//! directory say: whoever can write there can kill the daemon anyway.
 
 use std::future::Future;
 use std::path::Path;
 
-/// What a test writes into the daemon's directory: a line `<step> <moment> <action>` for each
-/// place, the moment `before` or `after`. A line is taken out before it is carried out.
+/// Where a test arms places, below the daemon's directory: a file `<step>.<moment>` for each, the
+/// moment `before` or `after`, that holds the action. It is removed before it is carried out, so
+/// the directory must be open to the daemon.
 ///
 /// - `die`: the process aborts; whoever supervises it starts it again.
 /// - `again`: the same at once: the process replaces itself by a new one. Memory, tasks and
 ///   connections are gone, as with `die`; no supervisor waits before the next start.
-/// - `hold`: this task waits until [`HIT`] is gone, so that the process can be frozen here.
+/// - `hold`: this task waits while [`HELD`] is there, so that the process can be frozen here.
 pub const ARMED: &str = "failpoints";
-/// Where the daemon notes the places that it was at, a line `<step> <moment>` each.
+/// Where the daemon notes the places that it was at, a line `<step>.<moment>` each.
 pub const HIT: &str = "failpoints.hit";
+/// Made by a task that is held, removed by the test.
+pub const HELD: &str = "failpoints.held";
 
 /// The name of a step; made by [`step!`](crate::step).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,7 @@ macro_rules! step {
     };
 }
 
-/// From now on the file [`ARMED`] in this directory is obeyed.
+/// From now on what is [`ARMED`] in this directory is obeyed.
 pub fn obey(directory: &Path) {
     #[cfg(debug_assertions)]
     armed::obey(directory);
@@ -75,14 +78,12 @@ mod armed {
     use std::os::unix::process::CommandExt as _;
     use std::path::{Path, PathBuf};
     use std::process::Command;
-    use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::sync::OnceLock;
     use std::time::Duration;
 
-    use super::{ARMED, HIT, Step};
+    use super::{ARMED, HELD, HIT, Step};
 
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    /// One place at a time takes its line out.
-    static TAKING: Mutex<()> = Mutex::new(());
     const PAUSE: Duration = Duration::from_millis(5);
 
     pub(super) fn obey(directory: &Path) {
@@ -91,36 +92,31 @@ mod armed {
 
     pub(super) fn reach(step: Step, moment: &str) {
         let Some(directory) = DIRECTORY.get() else { return };
-        let place = format!("{} {moment}", step.0);
-        match take(directory, &place).as_deref() {
+        match take(directory, &format!("{}.{moment}", step.0)).as_deref() {
             Some("die") => std::process::abort(),
             Some("again") => begin_again(),
-            Some("hold") => {
-                while directory.join(HIT).exists() {
-                    std::thread::sleep(PAUSE);
-                }
-            }
+            Some("hold") => hold(directory),
             _ => {}
         }
     }
 
-    /// Takes the line of a place out and notes that it was reached; its action.
+    /// Disarms a place and notes that it was reached; its action. Of several that are there at
+    /// once, one disarms it.
     pub(super) fn take(directory: &Path, place: &str) -> Option<String> {
-        let file = directory.join(ARMED);
-        if !file.exists() {
-            return None;
-        }
-        let _turn = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = fs::read_to_string(&file).ok()?;
-        let action_of = |line: &str| line.strip_prefix(place)?.strip_prefix(' ').map(str::to_owned);
-        let action = text.lines().find_map(action_of)?;
-        let rest = text.lines().filter(|line| action_of(line).is_none());
-        let rest: String = rest.flat_map(|line| [line, "\n"]).collect();
-        let draft = directory.join("failpoints.draft");
-        fs::write(&draft, rest).and_then(|()| fs::rename(&draft, &file)).ok()?;
+        let file = directory.join(ARMED).join(place);
+        let action = fs::read_to_string(&file).ok()?;
+        fs::remove_file(&file).ok()?;
         let hit = fs::OpenOptions::new().create(true).append(true).open(directory.join(HIT));
-        hit.and_then(|mut hit| writeln!(hit, "{place}")).ok()?;
+        hit.and_then(|mut hit| hit.write_all(format!("{place}\n").as_bytes())).ok()?;
         Some(action)
+    }
+
+    fn hold(directory: &Path) {
+        let held = directory.join(HELD);
+        let made = fs::write(&held, "");
+        while made.is_ok() && held.exists() {
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// A new process in the place of this one: nothing of this one is left but its number.
@@ -140,14 +136,14 @@ mod tests {
     fn an_armed_place_is_met_once_and_noted() {
         let directory = tempfile::tempdir().unwrap();
         let (armed, hit) = (directory.path().join(ARMED), directory.path().join(HIT));
-        std::fs::write(&armed, "a.step before die\na.step after again\nb.step before die\n")
-            .unwrap();
-        assert_eq!(armed::take(directory.path(), "a.step after").as_deref(), Some("again"));
-        assert_eq!(armed::take(directory.path(), "a.step after"), None);
-        assert_eq!(armed::take(directory.path(), "a.ste"), None);
-        assert_eq!(std::fs::read_to_string(hit).unwrap(), "a.step after\n");
-        let left = std::fs::read_to_string(armed).unwrap();
-        assert_eq!(left, "a.step before die\nb.step before die\n");
+        assert_eq!(armed::take(directory.path(), "a.step.after"), None);
+        std::fs::create_dir(&armed).unwrap();
+        std::fs::write(armed.join("a.step.before"), "die").unwrap();
+        std::fs::write(armed.join("a.step.after"), "again").unwrap();
+        assert_eq!(armed::take(directory.path(), "a.step.after").as_deref(), Some("again"));
+        assert_eq!(armed::take(directory.path(), "a.step.after"), None);
+        assert_eq!(std::fs::read_to_string(hit).unwrap(), "a.step.after\n");
+        assert!(armed.join("a.step.before").exists());
     }
 
     #[tokio::test]

@@ -6,3 +6,4 @@ mod hangs;
 mod kills;
 mod pushes;
 mod space;
+mod zombies;

@@ -7,6 +7,7 @@ mod cli_backup;
 mod cli_up;
 mod installations;
 mod isolation;
+mod neighbours;
 mod never_dark;
 mod push;
 mod rollback;

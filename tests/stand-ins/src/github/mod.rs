@@ -332,6 +332,11 @@ impl Github {
         queue.extend(faults);
     }
 
+    /// Forgets the faults that no call has met yet.
+    pub fn mend(&self) {
+        self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Suspends the installation in the account, or ends that; the App is told.
     ///
     /// # Errors

@@ -20,6 +20,10 @@ pub struct Session {
 
 impl Session {
     /// Opens a session as the owner of everything on the server of this data directory.
+    ///
+    /// # Panics
+    /// Where the server does not run.
+    #[must_use]
     pub fn open(data: &Path) -> Self {
         let server = Server::running_on(data).expect("the private database runs");
         let url = server.url("postgres", "zeitwork", None);
@@ -34,6 +38,9 @@ impl Session {
     }
 
     /// Runs one statement that gives one row, committed by itself, and returns that row.
+    ///
+    /// # Panics
+    /// Where it fails or gives none.
     pub async fn run(&mut self, statement: &str) -> String {
         self.input.write_all(format!("{statement};\n").as_bytes()).await.unwrap();
         let line = tokio::time::timeout(LIMIT, self.output.next_line()).await;

@@ -1,0 +1,42 @@
+//! What the container engine has of one installation, as it says itself.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tokio::net::UnixStream;
+use zeitwork_stand_ins::engine::SOCKET;
+
+use crate::http::Ask;
+
+/// The labels of its containers, whatever state they are in.
+pub async fn containers(installation: &str) -> Vec<Value> {
+    let all = listed("/containers/json?all=1", installation).await;
+    all.iter().map(|it| it["Labels"].clone()).collect()
+}
+
+/// The ids of what a list of the engine's API holds of it.
+pub async fn ids(path: &str, installation: &str) -> BTreeSet<String> {
+    let all = listed(path, installation).await;
+    all.iter().filter_map(|it| it["Id"].as_str()).map(str::to_owned).collect()
+}
+
+/// The names of its bridges.
+pub async fn bridges(installation: &str) -> Vec<String> {
+    let all = listed("/networks", installation).await;
+    let name =
+        |it: &Value| it["Options"]["com.docker.network.bridge.name"].as_str().map(str::to_owned);
+    all.iter().filter_map(name).collect()
+}
+
+/// The items of a list of the engine's API that carry its label.
+///
+/// # Panics
+/// Where the engine does not answer.
+async fn listed(path: &str, installation: &str) -> Vec<Value> {
+    let label = format!("dev.zeitwork.installation%3D{installation}");
+    let mark = if path.contains('?') { '&' } else { '?' };
+    let path = format!("{path}{mark}filters=%7B%22label%22%3A%5B%22{label}%22%5D%7D");
+    let stream = UnixStream::connect(SOCKET).await.unwrap();
+    let answer = Ask::get("engine", &path).send_over(stream).await.unwrap();
+    answer.json().as_array().cloned().unwrap_or_default()
+}
