@@ -97,11 +97,10 @@ fn reference_or_pattern(text: &str, pattern: bool) -> garde::Result {
 
 /// A full commit id.
 pub fn commit(text: &str, (): &()) -> garde::Result {
-    let hexadecimal = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if !hexadecimal || !matches!(text.len(), 40 | 64) {
-        return Err(Error::new("must be a full commit id: 40 or 64 hexadecimal characters"));
+    if zeitwork_model::commit::is_commit_id(text) {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::new("must be a full commit id: 40 or 64 hexadecimal characters in lower case"))
 }
 
 /// A command as an argument list.

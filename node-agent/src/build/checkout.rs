@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use zeitwork_model::commit::is_commit_id;
 use zeitwork_outbound::Guard;
 
 use super::address::{AddressError, Repository};
@@ -81,7 +82,7 @@ pub enum CheckoutError {
 /// # Errors
 /// [`CheckoutError`]
 pub async fn check_out(wanted: &Wanted<'_>, place: &Place<'_>) -> Result<Checkout, CheckoutError> {
-    if !is_commit(wanted.commit) {
+    if !is_commit_id(wanted.commit) {
         return Err(CheckoutError::Commit(wanted.commit.chars().take(80).collect()));
     }
     let repository = Repository::check(wanted.url, place.guard).await?;
@@ -106,13 +107,6 @@ pub async fn check_out(wanted: &Wanted<'_>, place: &Place<'_>) -> Result<Checkou
     let time = git.run(&["show", "-s", "--format=%ct", wanted.commit]).await?;
     let time = time.trim().parse().unwrap_or(0);
     Ok(Checkout { source: git.directory, time })
-}
-
-/// Whether a text is a whole commit id: nothing else is ever looked up, so no branch or option
-/// can stand in its place.
-fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64)
-        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn prepare(place: &Place<'_>) -> Result<Git, CheckoutError> {

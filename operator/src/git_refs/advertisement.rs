@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use zeitwork_model::commit::is_commit_id;
+
 /// The longest packet that git writes, its four digits included.
 const PACKET_MAXIMUM: usize = 65_520;
 /// References that are kept; more are refused.
@@ -192,11 +194,8 @@ fn trimmed(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
 
-/// A whole object name in lower case, SHA-1 or SHA-256.
+/// A whole object name; all have the form of a commit id.
 fn object_name(bytes: &[u8]) -> Option<String> {
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if !matches!(bytes.len(), 40 | 64) || !bytes.iter().all(is_digit) {
-        return None;
-    }
-    String::from_utf8(bytes.to_vec()).ok()
+    let text = std::str::from_utf8(bytes).ok()?;
+    is_commit_id(text).then(|| text.to_owned())
 }

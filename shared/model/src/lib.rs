@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod build;
+pub mod commit;
 pub mod deployment;
 pub mod environment;
 pub mod generation;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use crate::build::{BuildEvent, BuildStatus};
+use crate::commit::is_commit_id;
 use crate::deployment::{DeploymentEvent, DeploymentStatus};
 use crate::generation::Position;
 use crate::id::{BuildId, ProjectId};
@@ -62,6 +63,18 @@ fn a_position_of_another_epoch_is_never_refused_as_older() {
     assert!(seen.refuses(Position { epoch: 1, generation: 8 }));
     assert!(!seen.refuses(seen));
     assert!(!seen.refuses(Position { epoch: 2, generation: 1 }));
+}
+
+#[test]
+fn only_a_whole_commit_id_is_one() {
+    let (short, long) = ("0123456789abcdef0123456789abcdef01234567", "a1".repeat(32));
+    assert!(is_commit_id(short) && is_commit_id(&long));
+    let upper = short.to_uppercase();
+    let padded = format!(" {}", &short[1..]);
+    for refused in ["", "main", "HEAD", &short[1..], &upper, &padded, &long[1..], "--upload-pack"] {
+        assert!(!is_commit_id(refused), "{refused:?}");
+    }
+    assert!(!is_commit_id(&"é".repeat(20)), "40 bytes are not 40 digits");
 }
 
 #[test]

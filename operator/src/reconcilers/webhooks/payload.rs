@@ -3,6 +3,7 @@
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
 use serde::Deserialize;
+use zeitwork_model::commit::is_commit_id;
 
 /// `push`.
 #[derive(Debug, Deserialize)]
@@ -94,9 +95,7 @@ pub(super) struct Named {
     pub(super) full_name: String,
 }
 
-/// A whole commit name, SHA-1 or SHA-256, that is not GitHub's writing of "nothing".
+/// A whole commit id that is not GitHub's writing of "nothing".
 pub(super) fn commit(text: &str) -> Option<&str> {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let is_name = matches!(text.len(), 40 | 64) && text.bytes().all(is_digit);
-    (is_name && text.bytes().any(|byte| byte != b'0')).then_some(text)
+    (is_commit_id(text) && text.bytes().any(|byte| byte != b'0')).then_some(text)
 }
