@@ -26,7 +26,7 @@ const EDGES: [(&str, &[&str]); 18] = [
     // It makes and opens what protocol carries sealed.
     ("secrets", &["model", "protocol"]),
     ("planning", &["model"]),
-    ("outbound", &["runtime"]),
+    ("outbound", &["model", "runtime"]),
     ("web", &["model", "runtime"]),
     ("postgres", &[]),
     ("database", &["model", "protocol", "runtime", "postgres"]),

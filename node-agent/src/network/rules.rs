@@ -4,33 +4,13 @@
 //! before the engine's; `accept` in them only means that the engine's are asked next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::IpNetwork;
 use zeitwork_model::id::ProjectId;
+use zeitwork_model::network::{Network, SPECIAL_V4, SPECIAL_V6};
 
-/// Special-purpose IPv4 networks (IANA registry, RFC 6890), and multicast and class E.
-const SPECIAL_V4: [&str; 14] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.0.0.0/24",
-    "192.0.2.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
-    "198.51.100.0/24",
-    "203.0.113.0/24",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-];
-/// Unspecified, loopback, mapped, translated (the private ranges hide behind it), unique local,
-/// link-local, multicast.
-const SPECIAL_V6: [&str; 6] =
-    ["::/127", "::ffff:0:0/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"];
 /// `BuildKit`'s steps have their interface on the engine's default bridge.
 const BUILD_BRIDGE: &str = "docker0";
 
@@ -113,7 +93,6 @@ table inet {table} {{
         };
         let allowed =
             |four: bool| self.allow.iter().filter(move |n| n.is_ipv4() == four).map(|n| masked(*n));
-        let special = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
         let interval = "flags interval; auto-merge;";
         let mut text = String::new();
         let mut set = |head: &str, flags: &str, elements: Vec<String>| {
@@ -129,10 +108,14 @@ table inet {table} {{
         set("set resolvers6 { type ipv6_addr;", "", resolvers(false).collect());
         set("set allowed4 { type ipv4_addr;", interval, allowed(true).collect());
         set("set allowed6 { type ipv6_addr;", interval, allowed(false).collect());
-        set("set special4 { type ipv4_addr;", interval, special(&SPECIAL_V4));
-        set("set special6 { type ipv6_addr;", interval, special(&SPECIAL_V6));
+        set("set special4 { type ipv4_addr;", interval, texts(&SPECIAL_V4));
+        set("set special6 { type ipv6_addr;", interval, texts(&SPECIAL_V6));
         text
     }
+}
+
+fn texts<Address: Display>(networks: &[Network<Address>]) -> Vec<String> {
+    networks.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect()
 }
 
 fn masked(network: IpNetwork) -> String {

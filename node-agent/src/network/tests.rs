@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use zeitwork_model::id::ProjectId;
+use zeitwork_model::network::{SPECIAL_V4, SPECIAL_V6};
 
 use super::nameservers;
 use super::pool::{choose, overlap};
@@ -59,6 +60,31 @@ fn projects_get_marks_and_members() {
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
+}
+
+#[test]
+fn nothing_leaves_for_a_special_network() {
+    let rules = Rules {
+        table: "zeitwork_test".into(),
+        bridge: "zwtest".into(),
+        addresses: BTreeMap::new(),
+        resolvers: Vec::new(),
+        allow: Vec::new(),
+    };
+    let text = rules.text();
+    let of = |set: &str| -> Vec<String> {
+        let line = text.lines().find(|line| line.contains(set)).unwrap();
+        let (_, elements) = line.split_once("elements = { ").unwrap();
+        elements.split(" }").next().unwrap().split(", ").map(str::to_owned).collect()
+    };
+    let texts = |networks: Vec<(std::net::IpAddr, u8)>| -> Vec<String> {
+        networks.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect()
+    };
+    let four = SPECIAL_V4.map(|(address, prefix)| (address.into(), prefix));
+    let six = SPECIAL_V6.map(|(address, prefix)| (address.into(), prefix));
+    assert_eq!(of("set special4"), texts(four.to_vec()));
+    assert_eq!(of("set special6"), texts(six.to_vec()));
+    assert!(text.contains("ip daddr @special4 drop") && text.contains("ip6 daddr @special6 drop"));
 }
 
 #[test]

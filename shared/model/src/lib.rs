@@ -13,6 +13,7 @@ pub mod generation;
 pub mod id;
 pub mod instance;
 pub mod name;
+pub mod network;
 pub mod node;
 pub mod page;
 pub mod project;

@@ -1,3 +1,7 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use zeitwork_model::network::{SPECIAL_V4, SPECIAL_V6};
+
 use super::*;
 
 fn url(text: &str) -> Url {
@@ -48,6 +52,22 @@ fn special_addresses_are_not_public() {
         "ff02::1",
     ] {
         assert!(!is_public(special.parse().unwrap()), "{special}");
+    }
+}
+
+#[test]
+fn no_special_network_is_public_from_its_first_address_to_its_last() {
+    let last = |network: u128, prefix: u8, bits: u8| network | (u128::MAX >> (128 - bits + prefix));
+    for (first, prefix) in SPECIAL_V4 {
+        let end = last(first.to_bits().into(), prefix, 32);
+        let end = Ipv4Addr::from_bits(u32::try_from(end).unwrap());
+        assert!(!is_public(first.into()) && !is_public(end.into()), "{first}/{prefix}");
+    }
+    // Those that carry an IPv4 address are as public as that.
+    let carriers = ["::ffff:0.0.0.0", "64:ff9b::", "2002::"].map(|text| text.parse().unwrap());
+    for (first, prefix) in SPECIAL_V6.into_iter().filter(|(first, _)| !carriers.contains(first)) {
+        let end = Ipv6Addr::from_bits(last(first.to_bits(), prefix, 128));
+        assert!(!is_public(first.into()) && !is_public(end.into()), "{first}/{prefix}");
     }
 }
 
