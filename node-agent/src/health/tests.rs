@@ -1,13 +1,14 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use zeitwork_model::environment::HealthCheck;
 use zeitwork_model::reason::Reason;
 
-use super::Judge;
 use super::check::check;
 use super::diagnose::explain;
+use super::{Judge, pause};
 
 fn listening(addresses: &[&str]) -> Vec<SocketAddr> {
     addresses.iter().map(|address| address.parse().unwrap()).collect()
@@ -43,6 +44,44 @@ fn one_success_makes_healthy_and_three_failures_unhealthy() {
     assert_eq!(judge.after(failure()), None);
     assert_eq!(judge.after(failure()), Some(failure()));
     assert!(!judge.is_healthy());
+}
+
+#[test]
+fn a_check_comes_quickly_at_first_and_at_the_set_interval_once_healthy() {
+    let cases = [
+        // Since the start, healthy, set interval; the pause.
+        (0, false, 5_000, 20),
+        (999, false, 5_000, 20),
+        (1_000, false, 5_000, 100),
+        (60_000, false, 5_000, 100),
+        (60_000, false, 50, 100),
+        (0, true, 5_000, 5_000),
+        (999, true, 250, 250),
+        (60_000, true, 5_000, 5_000),
+        // Less would be a load, not a check.
+        (60_000, true, 0, 100),
+        (60_000, true, 99, 100),
+        (60_000, true, u32::MAX, u64::from(u32::MAX)),
+    ];
+    for (elapsed, healthy, interval_ms, wanted) in cases {
+        let check = HealthCheck { interval_ms, ..HealthCheck::default() };
+        let pause = pause(&Judge::new(healthy), Duration::from_millis(elapsed), &check);
+        let case = format!("{elapsed} ms after the start, healthy: {healthy}, {interval_ms} ms");
+        assert_eq!(pause, Duration::from_millis(wanted), "{case}");
+    }
+}
+
+#[test]
+fn an_instance_that_is_no_longer_healthy_is_checked_often_again() {
+    let mut judge = Judge::new(true);
+    let check = HealthCheck::default();
+    let late = Duration::from_mins(1);
+    for _ in 1..super::THRESHOLD {
+        judge.after(Err(Reason::new("bad_status", "answers 500 on /")));
+        assert_eq!(pause(&judge, late, &check), Duration::from_secs(5));
+    }
+    judge.after(Err(Reason::new("bad_status", "answers 500 on /")));
+    assert_eq!(pause(&judge, late, &check), Duration::from_millis(100));
 }
 
 async fn answering(answer: &'static str) -> std::net::SocketAddrV4 {
