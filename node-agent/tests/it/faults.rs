@@ -1,13 +1,14 @@
 //! What instances do wrong, and what is said of it.
 
-use std::time::Duration;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use zeitwork_model::environment::HealthCheck;
 use zeitwork_model::instance::InstanceGoal;
 use zeitwork_protocol::report::InstancePhase;
 use zeitwork_protocol::target::InstanceTarget;
 
-use crate::support::{SERVER, find, get, with_node};
+use crate::support::{LIMIT, Node, SERVER, find, get, with_node};
 
 /// Each case: what the instance does, the code of the reason and a part of its text.
 const FAULTS: [(&str, &str, &str); 6] = [
@@ -109,15 +110,27 @@ async fn an_instance_that_ignores_sigterm_is_killed_after_its_grace_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cpu_quota_is_generous_until_healthy() {
     with_node(async |node| {
-        let instance = node.instance(1, SERVER).await;
+        // Serves once somebody has called at another port.
+        let mut instance = node.instance(1, &format!("nc -l -p 9000 -e true; {SERVER}")).await;
+        instance.health.grace_ms = 30_000;
         node.want(1, vec![instance.clone()]);
-        node.until_phase(instance.id, InstancePhase::Healthy).await;
-        loop {
+        node.until_phase(instance.id, InstancePhase::Starting).await;
+        let quota = async |node: &Node| {
             let listed = node.engine.list().await.unwrap();
-            if listed[0].cpu_quota == 20_000 {
-                return;
-            }
+            // What the engine says of a container is remembered; a quota changes.
             node.engine.forget(&listed[0].id);
+            listed[0].cpu_quota
+        };
+        let every_core = i64::from(zeitwork_node_agent::observe::host::cores()) * 100_000;
+        assert_eq!(quota(node).await, every_core, "all that the host has");
+        let deadline = Instant::now() + LIMIT;
+        while TcpStream::connect((instance.address, 9000)).is_err() {
+            assert!(Instant::now() < deadline, "it never listens");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        node.until_phase(instance.id, InstancePhase::Healthy).await;
+        while quota(node).await != 20_000 {
+            assert!(Instant::now() < deadline, "the quota of a healthy instance is never settled");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

@@ -30,7 +30,8 @@ use zeitwork_protocol::target::{InstanceTarget, NodeTarget};
 use zeitwork_runtime::lifecycle::Lifecycle;
 use zeitwork_secrets::{PrivateKey, PublicKey};
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// Longest time until a fact of a node.
+pub const LIMIT: Duration = Duration::from_secs(30);
 pub const SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// Engine id of an image that holds busybox and nothing else.
