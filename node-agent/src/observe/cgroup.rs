@@ -1,5 +1,6 @@
 //! What a container uses, from its control group: version 1 (one hierarchy for each controller)
-//! and version 2 (one for all), as Documentation/admin-guide/cgroup-v{1,2} of the kernel say.
+//! and version 2 (one for all), as Documentation/admin-guide/cgroup-v{1,2} of the kernel say. Tests compare version 1 with
+//! the engine's own figures where the host has it; version 2 only with files written by hand.
 
 use std::path::{Path, PathBuf};
 
