@@ -30,6 +30,7 @@ use crate::instances::memory::Memory;
 use crate::instances::{Instances, Surroundings};
 use crate::logs::follow::{Followers, OpenStream, Positions};
 use crate::logs::ship::Shipping;
+use crate::logs::throttle::DAY_BYTES;
 use crate::metrics::Figures;
 use crate::network::bridge::Bridge;
 use crate::network::{Network, NetworkError};
@@ -122,6 +123,7 @@ async fn work(
         database: parts.database.clone(),
         clock: parts.clock.clone(),
         life: life.clone(),
+        day_bytes: DAY_BYTES,
     };
     let streams = shipping.clone();
     let open: OpenStream = Arc::new(move |id, kept| streams.instance(id, kept));

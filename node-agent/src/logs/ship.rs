@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 use tokio::sync::Notify;
 use zeitwork_database::Database;
 use zeitwork_database::node_logs::{self, NewChunk};
@@ -12,7 +12,7 @@ use zeitwork_runtime::clock::Clock;
 use zeitwork_runtime::lifecycle::{Lifecycle, chain};
 
 use super::buffer::{Buffer, Record, encode};
-use super::throttle::{Passage, Throttle, marker};
+use super::throttle::{DayLimit, Passage, Throttle, marker};
 use super::{Line, LogLines, LogSink, Stream};
 
 /// Longest time that a line waits for others.
@@ -40,6 +40,8 @@ pub struct Shipping {
     pub clock: Clock,
     /// Where tasks live.
     pub life: Lifecycle,
+    /// Bytes that one stream may say in a day.
+    pub day_bytes: u64,
 }
 
 #[derive(Default)]
@@ -64,7 +66,13 @@ impl Shipping {
     fn open(&self, stream: String, kept: Kept) -> LogSink {
         let (sink, lines) = LogSink::channel(CAPACITY);
         let shared = Arc::new(Shared::default());
-        let collector = collect(lines, Arc::clone(&shared), self.clock.clone());
+        let collector = Collector {
+            shared: Arc::clone(&shared),
+            clock: self.clock.clone(),
+            throttle: Throttle::new(Instant::now()),
+            day: DayLimit::new(self.day_bytes),
+        };
+        let collector = collector.run(lines);
         self.life.spawn_detached("log collector", stop_with(self.life.clone(), collector));
         let writer =
             Writer { shipping: self.clone(), stream, shared, kept, position: None, tries: 0 };
@@ -80,32 +88,61 @@ async fn stop_with(life: Lifecycle, work: impl Future<Output = ()>) {
     }
 }
 
-async fn collect(mut lines: LogLines, shared: Arc<Shared>, clock: Clock) {
-    let mut throttle = Throttle::new(Instant::now());
-    let push = |line: Line| {
-        let at = line.at.unwrap_or_else(|| clock.now());
-        let record = Record { at, stream: line.stream, text: line.text };
-        lock(&shared).0.push(record);
-        shared.filled.notify_one();
-    };
-    let dropped = |count: u64, at: Option<OffsetDateTime>| Line {
-        stream: Stream::System,
-        text: marker(count),
-        at,
-    };
-    while let Some(line) = lines.next().await {
-        match throttle.pass(line.text.len(), Instant::now()) {
-            Passage::Drop => continue,
-            Passage::Pass => {}
-            Passage::PassAfter(count) => push(dropped(count, line.at)),
+/// Puts lines into the buffer, as many as may be said.
+struct Collector {
+    shared: Arc<Shared>,
+    clock: Clock,
+    throttle: Throttle,
+    day: DayLimit,
+}
+
+impl Collector {
+    async fn run(mut self, mut lines: LogLines) {
+        while let Some(line) = lines.next().await {
+            let at = line.at.unwrap_or_else(|| self.clock.now());
+            self.take(line, at);
         }
-        push(line);
+        let now = self.clock.now();
+        if self.throttle.dropped() > 0 {
+            self.say(marker(self.throttle.dropped()), now);
+        }
+        if self.day.dropped() > 0 {
+            self.say(self.day.marker(self.day.dropped()), now);
+        }
+        lock(&self.shared).1 = true;
+        self.shared.filled.notify_one();
     }
-    if throttle.dropped() > 0 {
-        push(dropped(throttle.dropped(), None));
+
+    fn take(&mut self, line: Line, at: OffsetDateTime) {
+        // The platform's own words are few, and say why the others are missing.
+        let limited = line.stream != Stream::System;
+        if limited {
+            match self.day.pass(at.to_offset(UtcOffset::UTC).date()) {
+                Passage::Drop => return,
+                Passage::Pass => {}
+                Passage::PassAfter(count) => self.say(self.day.marker(count), at),
+            }
+        }
+        match self.throttle.pass(line.text.len(), Instant::now()) {
+            Passage::Drop => return,
+            Passage::Pass => {}
+            Passage::PassAfter(count) => self.say(marker(count), at),
+        }
+        let is_last = limited && self.day.count(line.text.len() + 1);
+        self.push(Record { at, stream: line.stream, text: line.text });
+        if is_last {
+            self.say(self.day.reached(), at);
+        }
     }
-    lock(&shared).1 = true;
-    shared.filled.notify_one();
+
+    fn say(&self, text: String, at: OffsetDateTime) {
+        self.push(Record { at, stream: Stream::System, text });
+    }
+
+    fn push(&self, record: Record) {
+        lock(&self.shared).0.push(record);
+        self.shared.filled.notify_one();
+    }
 }
 
 fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, (Buffer, bool)> {

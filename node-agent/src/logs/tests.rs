@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::buffer::{Buffer, Record, encode};
 use super::follow::Partial;
-use super::throttle::{Passage, Throttle};
+use super::throttle::{DayLimit, Passage, Throttle};
 use super::{LogSink, MAXIMUM_LINE, Stream};
 
 fn record(text: &str) -> Record {
@@ -34,6 +34,27 @@ fn a_flood_is_dropped_and_one_marker_says_how_much() {
     let later = begin + Duration::from_millis(150);
     assert_eq!(throttle.pass(10, later), Passage::PassAfter(15_000));
     assert_eq!(throttle.pass(10, later), Passage::Pass);
+}
+
+#[test]
+fn a_day_has_its_limit_and_the_next_begins_anew() {
+    let monday = time::macros::date!(2025 - 03 - 31);
+    let tuesday = monday.next_day().unwrap();
+    let mut limit = DayLimit::new(100);
+    for is_last in [false, true] {
+        assert_eq!(limit.pass(monday), Passage::Pass);
+        assert_eq!(limit.count(50), is_last);
+    }
+    for _ in 0..7 {
+        assert_eq!(limit.pass(monday), Passage::Drop);
+    }
+    assert_eq!(limit.dropped(), 7);
+    assert_eq!(limit.pass(tuesday), Passage::PassAfter(7));
+    limit.count(50);
+    assert_eq!(limit.pass(monday), Passage::Pass, "a late line counts for the later day");
+    limit.count(50);
+    assert_eq!(limit.pass(monday), Passage::Drop, "and does not begin the day before anew");
+    assert_eq!(limit.pass(tuesday), Passage::Drop);
 }
 
 #[test]

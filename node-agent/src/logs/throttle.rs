@@ -1,6 +1,13 @@
-//! How much one stream may say. Pure: time comes in as a value.
+//! How much one stream may say: in a moment ([`Throttle`]), and in a day ([`DayLimit`]). Pure:
+//! time comes in as a value.
 
 use std::time::Instant;
+
+use time::Date;
+
+/// Bytes that a stream may say in a day (UTC): an instance that says 1 KiB a second stays below,
+/// and a hundred that say too much fill some gigabytes of the database in a week, compressed.
+pub const DAY_BYTES: u64 = 100 * 1024 * 1024;
 
 /// Lines a second, over longer times.
 const LINES: f64 = 1_000.0;
@@ -69,4 +76,72 @@ impl Throttle {
 #[must_use]
 pub fn marker(dropped: u64) -> String {
     format!("{dropped} lines dropped: more than {LINES} lines or 1 MiB a second")
+}
+
+/// What a stream has said on one day. An agent that starts anew counts anew.
+#[derive(Debug, Clone)]
+pub struct DayLimit {
+    bytes: u64,
+    day: Date,
+    said: u64,
+    dropped: u64,
+}
+
+impl DayLimit {
+    /// Nothing was said yet.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        Self { bytes, day: Date::MIN, said: 0, dropped: 0 }
+    }
+
+    /// Whether a line of that day passes. A line of an earlier day than the one before (two
+    /// streams meet at midnight) counts as one of the later.
+    pub fn pass(&mut self, day: Date) -> Passage {
+        let dropped = if day > self.day {
+            (self.day, self.said) = (day, 0);
+            std::mem::take(&mut self.dropped)
+        } else {
+            0
+        };
+        if self.said >= self.bytes {
+            self.dropped += 1;
+            return Passage::Drop;
+        }
+        if dropped > 0 { Passage::PassAfter(dropped) } else { Passage::Pass }
+    }
+
+    /// Counts a line that has passed; whether it was the last one of the day.
+    pub fn count(&mut self, bytes: usize) -> bool {
+        self.said = self.said.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.said >= self.bytes
+    }
+
+    /// Lines of the day that were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Says that no more lines of the day come.
+    #[must_use]
+    pub fn reached(&self) -> String {
+        format!(
+            "the day's limit of {} is reached; lines are dropped until midnight UTC",
+            self.size()
+        )
+    }
+
+    /// Says how many did not come.
+    #[must_use]
+    pub fn marker(&self, dropped: u64) -> String {
+        format!("the day's limit of {} was reached; {dropped} lines dropped", self.size())
+    }
+
+    fn size(&self) -> String {
+        const MEBIBYTE: u64 = 1024 * 1024;
+        match self.bytes {
+            bytes if bytes >= MEBIBYTE => format!("{} MiB", bytes / MEBIBYTE),
+            bytes => format!("{bytes} bytes"),
+        }
+    }
 }

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+use zeitwork_database::log_chunks::LogChunk;
 use zeitwork_database::testing::{FACT_LIMIT, TestDatabase, execute};
 use zeitwork_database::{Database, join, log_chunks};
 use zeitwork_model::id::{BuildId, OrganisationId, ProjectId};
 use zeitwork_node_agent::logs::Stream;
 use zeitwork_node_agent::logs::ship::Shipping;
+use zeitwork_node_agent::logs::throttle::DAY_BYTES;
 use zeitwork_protocol::report::InstancePhase;
 use zeitwork_runtime::clock::Clock;
 use zeitwork_runtime::lifecycle::Lifecycle;
@@ -90,19 +93,12 @@ async fn open_stream(
     world.node(&login).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn lines_are_numbered_and_stored_as_chunks() {
-    let world = TestDatabase::create().await;
-    let (stream, organisation) = (BuildId::new(), OrganisationId::new());
-    let node = open_stream(&world, stream, organisation).await;
-    let life = Lifecycle::new();
-    let shipping = Shipping { database: node, clock: Clock::system(), life: life.clone() };
-    let sink = shipping.build(stream);
-    for number in 1..=3_000 {
-        sink.line(Stream::Stdout, &format!("line {number}"));
-    }
-    drop(sink);
-
+/// The chunks of a stream once it has ended, and what they say.
+async fn stored(
+    world: &TestDatabase,
+    organisation: OrganisationId,
+    stream: BuildId,
+) -> (Vec<LogChunk>, Vec<serde_json::Value>) {
     let mut connection = world.owner.acquire().await.unwrap();
     let name = stream.to_string();
     let deadline = std::time::Instant::now() + FACT_LIMIT;
@@ -117,18 +113,80 @@ async fn lines_are_numbered_and_stored_as_chunks() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let chunks = log_chunks::after(&mut connection, organisation, &name, 0, 1_000).await.unwrap();
+    let mut lines = Vec::new();
+    for chunk in &chunks {
+        let text = zstd::bulk::decompress(&chunk.data, 1 << 20).unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        lines.extend(text.lines().map(|line| serde_json::from_str(line).unwrap()));
+    }
+    (chunks, lines)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_numbered_and_stored_as_chunks() {
+    let world = TestDatabase::create().await;
+    let (stream, organisation) = (BuildId::new(), OrganisationId::new());
+    let database = open_stream(&world, stream, organisation).await;
+    let (life, clock) = (Lifecycle::new(), Clock::system());
+    let shipping = Shipping { database, clock, life: life.clone(), day_bytes: DAY_BYTES };
+    let sink = shipping.build(stream);
+    for number in 1..=3_000 {
+        sink.line(Stream::Stdout, &format!("line {number}"));
+    }
+    drop(sink);
+
+    let (chunks, lines) = stored(&world, organisation, stream).await;
+    for (line, number) in lines.iter().zip(1..) {
+        assert_eq!(
+            (&line["seq"], &line["text"]),
+            (&json!(number), &json!(format!("line {number}")))
+        );
+    }
+    assert_eq!(lines.len(), 3_000);
     let mut next = 1;
     for chunk in &chunks {
         assert_eq!(chunk.first_sequence, next);
-        let text = zstd::bulk::decompress(&chunk.data, 1 << 20).unwrap();
-        for line in std::str::from_utf8(&text).unwrap().lines() {
-            let line: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert_eq!(line["seq"], next);
-            assert_eq!(line["text"], format!("line {next}"));
-            next += 1;
-        }
-        assert_eq!(chunk.last_sequence, next - 1);
+        next = chunk.last_sequence + 1;
     }
     assert_eq!(next, 3_001);
+    life.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_limit_of_a_day_nothing_is_stored_but_how_much_was_said() {
+    let world = TestDatabase::create().await;
+    let (stream, organisation) = (BuildId::new(), OrganisationId::new());
+    let database = open_stream(&world, stream, organisation).await;
+    let (life, clock) = (Lifecycle::new(), Clock::system());
+    let shipping = Shipping { database, clock, life: life.clone(), day_bytes: 1_000 };
+    let sink = shipping.build(stream);
+    let monday = time::macros::datetime!(2025-03-31 23:59:58 UTC);
+    let say = |text: &str, at| sink.line_at(Stream::Stdout, text, at);
+    for _ in 0..30 {
+        say(&"x".repeat(99), monday);
+    }
+    // What the platform says is not part of it.
+    sink.line_at(Stream::System, "it ended with exit code 7", monday);
+    let tuesday = monday + Duration::from_secs(3);
+    for _ in 0..12 {
+        say(&"y".repeat(99), tuesday);
+    }
+    drop(sink);
+
+    let (_, lines) = stored(&world, organisation, stream).await;
+    let said: Vec<&str> = lines
+        .iter()
+        .map(|line| line["text"].as_str().unwrap())
+        .map(|text| if text.len() == 99 { &text[..1] } else { text })
+        .collect();
+    let reached = "the day's limit of 1000 bytes is reached; lines are dropped until midnight UTC";
+    let expected = [
+        &["x"; 10][..],
+        &[reached, "it ended with exit code 7"],
+        &["the day's limit of 1000 bytes was reached; 20 lines dropped"],
+        &["y"; 10],
+        &[reached, "the day's limit of 1000 bytes was reached; 2 lines dropped"],
+    ];
+    assert_eq!(said, expected.concat());
     life.stop();
 }
