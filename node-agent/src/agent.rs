@@ -153,6 +153,7 @@ async fn work(
         database: parts.database.clone(),
         snapshots,
         builds: built,
+        build_problem: builds.problem(),
         host: Host::new(config.directory.clone()),
         contact,
     };

@@ -13,7 +13,7 @@ use zeitwork_protocol::report::{BuildOutcome, BuildReport};
 use zeitwork_protocol::target::{BuildTarget, NodeTarget};
 use zeitwork_runtime::lifecycle::Lifecycle;
 
-use crate::build::{BuildParts, build};
+use crate::build::{BuildParts, build, problem};
 use crate::logs::ship::Shipping;
 use crate::report::Contact;
 
@@ -21,6 +21,9 @@ use crate::report::Contact;
 const PERIOD: Duration = Duration::from_millis(500);
 /// A lease that was not renewed for so long is lost: the operator may give it to another node.
 const LEASE: Duration = Duration::from_secs(15);
+
+/// Time between two looks at whether builds can be limited.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// One attempt at one build.
 type Attempt = (BuildId, i32);
@@ -46,6 +49,7 @@ pub struct Builds {
     life: Lifecycle,
     entries: BTreeMap<Attempt, Entry>,
     reports: watch::Sender<Vec<BuildReport>>,
+    problem: watch::Sender<Option<Reason>>,
     ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
 }
 
@@ -60,14 +64,23 @@ impl Builds {
         life: Lifecycle,
     ) -> (Self, watch::Receiver<Vec<BuildReport>>) {
         let (reports, seen) = watch::channel(Vec::new());
+        let problem = watch::Sender::new(None);
         let parts = Arc::new(parts);
         let (entries, ended) = (BTreeMap::new(), mpsc::unbounded_channel());
-        (Self { parts, targets, contact, logs, life, entries, reports, ended }, seen)
+        (Self { parts, targets, contact, logs, life, entries, reports, problem, ended }, seen)
+    }
+
+    /// What keeps this node from building.
+    #[must_use]
+    pub fn problem(&self) -> watch::Receiver<Option<Reason>> {
+        self.problem.subscribe()
     }
 
     /// Runs until the daemon stops; builds are cancelled then.
     pub async fn run(mut self) {
         let life = self.life.clone();
+        let probing = probe(Arc::clone(&self.parts), self.problem.clone(), life.clone());
+        life.spawn_detached("build limits", probing);
         loop {
             let target = self.targets.borrow_and_update().clone();
             self.follow(target.as_ref().map_or(&[], |target| target.builds.as_slice()));
@@ -150,5 +163,24 @@ impl Builds {
             }
             changed
         });
+    }
+}
+
+/// Tells whether builds can be limited, until the daemon stops.
+async fn probe(parts: Arc<BuildParts>, told: watch::Sender<Option<Reason>>, life: Lifecycle) {
+    loop {
+        let problem = problem(&parts).await;
+        told.send_if_modified(|known| {
+            let changed = *known != problem;
+            if let (true, Some(problem)) = (changed, &problem) {
+                tracing::error!(reason = problem.text, "builds wait");
+            }
+            *known = problem;
+            changed
+        });
+        tokio::select! {
+            () = life.stopping() => return,
+            () = tokio::time::sleep(PROBE) => {}
+        }
     }
 }

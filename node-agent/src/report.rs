@@ -61,6 +61,8 @@ pub struct Reporter {
     pub snapshots: watch::Receiver<Snapshot>,
     /// The builds.
     pub builds: watch::Receiver<Vec<BuildReport>>,
+    /// What keeps the node from building.
+    pub build_problem: watch::Receiver<Option<Reason>>,
     /// The host.
     pub host: Host,
     /// Told of each report that was written.
@@ -111,6 +113,7 @@ impl Reporter {
             let alive = tokio::select! {
                 changed = self.snapshots.changed() => changed.is_ok(),
                 changed = self.builds.changed() => changed.is_ok(),
+                changed = self.build_problem.changed() => changed.is_ok(),
             };
             if !alive {
                 return false;
@@ -120,8 +123,9 @@ impl Reporter {
             let builds = self.builds.borrow_and_update().clone();
             let new = match told {
                 Some(told) => {
-                    let bare =
+                    let mut bare =
                         bare(&snapshot, builds, NodeReport { instances: vec![], ..told.clone() });
+                    bare.problems.extend(self.build_problem.borrow_and_update().clone());
                     differs(told, &bare)
                 }
                 None => true,
@@ -147,6 +151,7 @@ impl Reporter {
             problems: Vec::new(),
         };
         let mut report = bare(&snapshot, builds, frame);
+        report.problems.extend(self.build_problem.borrow_and_update().clone());
         for (instance, (_, pid)) in report.instances.iter_mut().zip(&snapshot.instances) {
             instance.usage = sampler.sample(instance.id, *pid);
         }

@@ -6,6 +6,8 @@
 //! Each step is held at the build's limit by the kernel. Steps that run beside each other share
 //! it: CPU is divided, and a build whose steps use more memory together is ended. Groups of
 //! other builds on the same engine are never touched.
+//!
+//! A build whose limits cannot be written does not run, and is ended where that happens later.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -28,6 +30,9 @@ const PERIOD_US: u64 = 100_000;
 /// Processes and threads of one step at most.
 const MAXIMUM_PIDS: u64 = 8_192;
 const MEBIBYTE: u64 = 1024 * 1024;
+/// Looks in a row at which a step's limits could not be written, until the build is ended: a step
+/// that has just ended takes its group along, and is gone at the next looks.
+const UNWRITTEN_LOOKS: u32 = 10;
 
 /// The control groups of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +53,22 @@ pub struct Limiter {
     steps: Mutex<Steps>,
 }
 
+/// Why a build must not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breach {
+    /// Its steps use more memory together than it may.
+    Memory,
+    /// The limits of a step cannot be written.
+    Unwritten,
+}
+
 /// The engine's running steps, by the name of their directory.
 #[derive(Debug, Default)]
 struct Steps {
     ours: HashMap<String, PathBuf>,
     others: HashSet<String>,
+    /// Looks in a row at which not all limits were written.
+    unwritten: u32,
 }
 
 /// What is read of a step's description.
@@ -89,13 +105,21 @@ impl Limiter {
         }
     }
 
-    /// Whether steps can be seen and their groups be made at all.
+    /// Whether steps can be seen, and groups be made and limited as theirs will be.
     ///
     /// # Errors
     /// What is missing.
     pub fn check(&self) -> io::Result<()> {
-        fs::read_dir(&self.executor)?;
-        fs::metadata(self.groups.hierarchy("memory").join("cgroup.procs")).map(drop)
+        let at = |path: &Path, error: &io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        };
+        fs::read_dir(&self.executor).map_err(|error| at(&self.executor, &error))?;
+        let memory = self.groups.hierarchy("memory");
+        fs::metadata(memory.join("cgroup.procs")).map_err(|error| at(&memory, &error))?;
+        let probe = PathBuf::from(format!("zeitwork-probe-{}", self.marker));
+        let limited = self.limit(&probe, 1);
+        self.groups.forget(&probe);
+        limited.map_err(|error| at(&memory.join(probe), &error))
     }
 
     /// Whether a step was killed for lack of memory, or all together used too much.
@@ -105,15 +129,18 @@ impl Limiter {
     }
 
     /// Keeps every step within the limits; ends when the build has to.
-    pub async fn keep(&self) {
-        while !self.look() {
+    pub async fn keep(&self) -> Breach {
+        loop {
+            if let Some(breach) = self.look() {
+                return breach;
+            }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Looks at all steps; true when together they use more memory than the build may.
-    fn look(&self) -> bool {
-        let Ok(entries) = fs::read_dir(&self.executor) else { return false };
+    /// Looks at all steps, and whether the build has to end.
+    fn look(&self) -> Option<Breach> {
+        let Ok(entries) = fs::read_dir(&self.executor) else { return None };
         let present: HashSet<String> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,10 +169,13 @@ impl Limiter {
                 None => {}
             }
         }
-        if changed {
-            self.write(&steps);
+        if changed || steps.unwritten > 0 {
+            steps.unwritten = if self.write(&steps) { 0 } else { steps.unwritten + 1 };
         }
-        self.is_exceeded(&steps)
+        if steps.unwritten >= UNWRITTEN_LOOKS {
+            return Some(Breach::Unwritten);
+        }
+        self.is_exceeded(&steps).then_some(Breach::Memory)
     }
 
     /// The group of a step: none of ours, or not known yet.
@@ -163,15 +193,23 @@ impl Limiter {
         Some(is_ours.then_some(group))
     }
 
-    fn write(&self, steps: &Steps) {
+    /// Writes the limits of every step; whether all were written.
+    fn write(&self, steps: &Steps) -> bool {
         let together = u64::try_from(steps.ours.len()).unwrap_or(1).max(1);
+        let mut written = true;
         for group in steps.ours.values() {
-            let cpu = u64::from(self.limits.cpu_millis) / together;
-            if let Err(error) = self.groups.limit(group, cpu, self.limits.memory_mb.into()) {
-                // A step that has just ended took its group along; any other is worth a look.
+            if let Err(error) = self.limit(group, together) {
+                written = false;
                 tracing::warn!(%error, group = %group.display(), "a build step's limits were not written");
             }
         }
+        written
+    }
+
+    /// Limits one of so many groups that share the build's CPU.
+    fn limit(&self, group: &Path, together: u64) -> io::Result<()> {
+        let cpu = u64::from(self.limits.cpu_millis) / together;
+        self.groups.limit(group, cpu, self.limits.memory_mb.into())
     }
 
     fn is_exceeded(&self, steps: &Steps) -> bool {

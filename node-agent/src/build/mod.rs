@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use zeitwork_model::environment::Limits;
 use zeitwork_model::reason::Reason;
 use zeitwork_outbound::Guard;
 use zeitwork_protocol::report::BuildOutcome;
@@ -89,6 +90,14 @@ pub struct BuildParts {
 /// Of the file system.
 pub fn clear(parts: &BuildParts) -> std::io::Result<()> {
     work_directory::clear(&parts.work_directory)
+}
+
+/// The node's problem where builds would run without their limits; none while the engine is away,
+/// which is another one.
+pub async fn problem(parts: &BuildParts) -> Option<Reason> {
+    let info = Engine::new(&parts.engine_socket).info().await.ok()?;
+    let limiter = Limiter::new(&parts.cgroup_root, &info, &parts.installation, Limits::default());
+    limiter.check().err().map(|error| reason::limits_missing(&error))
 }
 
 /// What was sealed in a target, opened.
@@ -256,18 +265,17 @@ impl Steps<'_> {
         let limits = self.target.limits;
         let limiter = Limiter::new(&self.parts.cgroup_root, &info, &self.build_id(), limits);
         if let Err(error) = limiter.check() {
-            tracing::warn!(%error, build.id = %self.target.id, "a build runs without limits");
-            self.log.say(Stream::System, "this node cannot limit the build's CPU and memory");
+            return reason::of_limits(&error);
         }
         let newer = prepared.stripped || prepared.content.windows(2).any(|pair| pair == b"<<");
         let wanted = self.wanted(context, prepared.content, time);
         let mut say = |stream: Stream, text: &str| self.log.say(stream, text);
         let made = tokio::select! {
             made = image::make(self.engine, wanted, &mut say) => made,
-            () = limiter.keep() => {
+            breach = limiter.keep() => {
                 // Its connection is closed by now; see `build`.
                 let _ = tokio::time::timeout(CANCEL, self.engine.cancel_build(&self.build_id())).await;
-                return reason::of_memory(limits);
+                return reason::of_breach(breach, limits);
             }
         };
         let out_of_memory = limiter.is_out_of_memory();

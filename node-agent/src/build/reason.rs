@@ -13,6 +13,7 @@ use super::context::ContextError;
 use super::engine::EngineError;
 use super::git::GitError;
 use super::image::ImageError;
+use super::limits::Breach;
 use super::progress::FailedStep;
 use super::references::Refused;
 
@@ -172,12 +173,36 @@ fn of_line(refused: &Refused, whose: &str) -> BuildOutcome {
 }
 
 /// Steps that ran beside each other used more memory than the build may.
-pub fn of_memory(limits: Limits) -> BuildOutcome {
+fn of_memory(limits: Limits) -> BuildOutcome {
     let memory = limits.memory_mb;
     failed(
         "out_of_memory",
         format!("steps that ran at once used more than the build's memory limit of {memory} MB"),
     )
+}
+
+/// Why a build was ended by its limits.
+pub fn of_breach(breach: Breach, limits: Limits) -> BuildOutcome {
+    match breach {
+        Breach::Memory => of_memory(limits),
+        Breach::Unwritten => {
+            of_limits(&std::io::Error::other("a step ran whose control group is not writable"))
+        }
+    }
+}
+
+/// Why a build does not run on a node that could not hold it to its limits.
+pub fn of_limits(error: &std::io::Error) -> BuildOutcome {
+    BuildOutcome::Lost { reason: limits_missing(error) }
+}
+
+/// The same as a problem of the node.
+pub fn limits_missing(error: &std::io::Error) -> Reason {
+    let text = format!(
+        "this node cannot limit CPU and memory of builds, so it does none ({error}); \
+         make the host's control groups writable to the agent, below /sys/fs/cgroup"
+    );
+    Reason::new("limits_missing", text)
 }
 
 /// What is known of the circumstances of an image's failure.

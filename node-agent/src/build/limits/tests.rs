@@ -55,7 +55,7 @@ fn a_step_gets_its_limits_before_it_runs() {
     let host = Host::new(false);
     let limiter = host.limiter("zw-build-1", LIMITS);
     host.step("a", "zw-build-1");
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     let bytes = (64 * MEBIBYTE).to_string();
     assert_eq!(host.read("memory/docker/buildkit/a/memory.limit_in_bytes"), Some(bytes.clone()));
     assert_eq!(host.read("memory/docker/buildkit/a/memory.memsw.limit_in_bytes"), Some(bytes));
@@ -68,7 +68,7 @@ fn a_step_gets_its_limits_on_a_unified_host_too() {
     let host = Host::new(true);
     let limiter = host.limiter("zw-build-1", LIMITS);
     host.step("a", "zw-build-1");
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     assert_eq!(host.read("docker/buildkit/a/memory.max"), Some((64 * MEBIBYTE).to_string()));
     assert_eq!(host.read("docker/buildkit/a/memory.swap.max"), Some("0".to_owned()));
     assert_eq!(host.read("docker/buildkit/a/cpu.max"), Some("50000 100000".to_owned()));
@@ -79,10 +79,10 @@ fn a_step_that_systemd_keeps_gets_its_limits_where_it_is() {
     let host = Host::new(true);
     let limiter = host.limiter("zw-build-1", LIMITS);
     host.step_in("a", "zw-build-1", "system.slice:docker:a");
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     assert!(host.read("system.slice:docker:a/memory.max").is_some());
     fs::create_dir_all(host.root().join("system.slice/docker-a.scope")).unwrap();
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     let bytes = (64 * MEBIBYTE).to_string();
     assert_eq!(host.read("system.slice/docker-a.scope/memory.max"), Some(bytes));
 }
@@ -94,11 +94,11 @@ fn steps_of_others_are_left_alone() {
     host.step("b", "zw-build-2");
     fs::write(host.engine().join("buildkit/executor/resolv.conf"), "").unwrap();
     fs::create_dir(host.engine().join("buildkit/executor/half")).unwrap();
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     assert!(!host.root().exists());
     // One that was not described to its end is looked at again.
     host.step("half", "zw-build-1");
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     assert!(host.read("memory/docker/buildkit/half/memory.limit_in_bytes").is_some());
 }
 
@@ -109,17 +109,17 @@ fn steps_at_once_share_the_cpu_and_end_together_over_the_memory() {
     for name in ["a", "b"] {
         host.step(name, "zw-build-1");
     }
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     assert_eq!(host.read("cpu/docker/buildkit/a/cpu.cfs_quota_us"), Some("25000".to_owned()));
     for name in ["a", "b"] {
         let file = host.root().join(format!("memory/docker/buildkit/{name}/memory.stat"));
         fs::write(file, format!("cache 1\nrss {}\nshmem 0\n", 40 * MEBIBYTE)).unwrap();
     }
-    assert!(limiter.look());
+    assert_eq!(limiter.look(), Some(Breach::Memory));
     assert!(limiter.is_out_of_memory());
     // When one has ended, the other has the whole again.
     fs::remove_dir_all(host.engine().join("buildkit/executor/b")).unwrap();
-    assert!(!limiter.look());
+    assert_eq!(limiter.look(), None);
     assert_eq!(host.read("cpu/docker/buildkit/a/cpu.cfs_quota_us"), Some("50000".to_owned()));
 }
 
@@ -144,4 +144,33 @@ fn a_kill_of_the_kernel_is_seen() {
 fn a_host_without_control_groups_is_said_to_be_one() {
     let host = Host::new(false);
     assert!(host.limiter("x", LIMITS).check().is_err());
+}
+
+#[test]
+fn groups_that_cannot_be_limited_are_told_before_and_end_a_build_that_runs() {
+    for unified in [false, true] {
+        let host = Host::new(unified);
+        let limiter = host.limiter("zw-build-1", LIMITS);
+        let memory = if unified { host.root() } else { host.root().join("memory") };
+        fs::create_dir_all(&memory).unwrap();
+        fs::write(memory.join("cgroup.procs"), "").unwrap();
+        limiter.check().unwrap();
+
+        // Where a group has to be made there is something else.
+        let blocked = if unified { host.root().join("docker") } else { host.root().join("cpu") };
+        let _ = fs::remove_dir_all(&blocked);
+        fs::write(&blocked, "").unwrap();
+        if !unified {
+            let error = limiter.check().unwrap_err().to_string();
+            assert!(error.contains("zeitwork-probe-"), "{error}");
+        }
+        host.step("a", "zw-build-1");
+        for _ in 1..UNWRITTEN_LOOKS {
+            assert_eq!(limiter.look(), None, "a step that ends takes its group along");
+        }
+        assert_eq!(limiter.look(), Some(Breach::Unwritten));
+        // One that is gone is no reason.
+        fs::remove_dir_all(host.engine().join("buildkit/executor/a")).unwrap();
+        assert_eq!(limiter.look(), None);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
+use zeitwork_node_agent::build::problem;
 use zeitwork_protocol::report::BuildOutcome;
 
 use super::world::{World, eventually, images, processes};
@@ -168,6 +169,16 @@ async fn an_engine_that_dies_in_the_middle_loses_the_attempt_only() {
     let socket = world.elsewhere().join("engine.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     world.parts.engine_socket = socket;
+    // A host whose control groups are plain files, and the engine's directory.
+    let host = tempfile::tempdir().unwrap();
+    for directory in ["docker/buildkit/executor", "groups/memory"] {
+        std::fs::create_dir_all(host.path().join(directory)).unwrap();
+    }
+    std::fs::write(host.path().join("groups/memory/cgroup.procs"), "").unwrap();
+    world.parts.cgroup_root = host.path().join("groups");
+    let root = host.path().join("docker");
+    let info = format!("{{\"DockerRootDir\":\"{}\",\"CgroupVersion\":\"1\"}}", root.display());
+    let info = &format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{info}", info.len());
     let engine = async {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -179,7 +190,7 @@ async fn an_engine_that_dies_in_the_middle_loses_the_attempt_only() {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
                 17\r\n{\"stream\":\"at work\"}\r\n\r\n"
             } else {
-                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+                info
             };
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
@@ -203,4 +214,23 @@ async fn an_endless_log_is_cut_and_says_so() {
     // BuildKit has a limit of its own, which is lower when output comes fast.
     assert!(ended.says("log limit of 4 MiB reached") || ended.says("clipped"));
     assert!(ended.text().len() < 5 * 1024 * 1024);
+}
+
+#[tokio::test]
+async fn a_build_that_could_not_be_limited_does_not_run() {
+    let mut world = World::start().await;
+    let target = world.push(&[("Dockerfile", "FROM busybox\nRUN echo it-ran\n")]).await;
+    assert_eq!(problem(&world.parts).await, None);
+    // No control groups are where they should be.
+    let groups = tempfile::tempdir().unwrap();
+    world.parts.cgroup_root = groups.path().to_owned();
+    let ended = world.build(&target).await;
+    assert_eq!(ended.code(), "limits_missing", "{:?}\n{}", ended.outcome, ended.text());
+    // Handed back: another node, or this one once it is mended, may build it.
+    assert!(matches!(ended.outcome, BuildOutcome::Lost { .. }), "{:?}", ended.outcome);
+    assert!(!ended.says("it-ran"), "{}", ended.text());
+    let problem = problem(&world.parts).await.expect("the node says so, too");
+    assert_eq!(problem.text, ended.reason());
+    assert!(problem.text.contains("cannot limit CPU and memory of builds"), "{}", problem.text);
+    assert_eq!(std::fs::read_dir(groups.path()).unwrap().count(), 0, "nothing is made up there");
 }

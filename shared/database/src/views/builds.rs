@@ -169,7 +169,7 @@ pub async fn builders(connection: &mut PgConnection) -> Result<Vec<Builder>> {
         r#"select n.id as "id: NodeId", coalesce((n.host->>'cores')::int, 1) as "cores!",
             (select n.name || ': ' || (problem->>'text')
              from jsonb_array_elements(n.problems) problem
-             where problem->>'code' in ('engine_away', 'disk_low') limit 1) as hindrance
+             where problem->>'code' in ('engine_away', 'disk_low', 'limits_missing') limit 1) as hindrance
         from nodes n
         join node_reports r on r.node_id = n.id
         where n.builder and n.status = 'ready' and r.reported_at > now() - interval '10 seconds'
