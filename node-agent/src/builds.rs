@@ -13,7 +13,7 @@ use zeitwork_protocol::report::{BuildOutcome, BuildReport};
 use zeitwork_protocol::target::{BuildTarget, NodeTarget};
 use zeitwork_runtime::lifecycle::Lifecycle;
 
-use crate::build::{BuildParts, build, problem};
+use crate::build::{BuildParts, BuildStep, build, problem};
 use crate::logs::ship::Shipping;
 use crate::report::Contact;
 
@@ -27,8 +27,8 @@ const PROBE: Duration = Duration::from_secs(10);
 
 /// One attempt at one build.
 type Attempt = (BuildId, i32);
-/// An attempt and how it ended.
-type Ended = (Attempt, BuildOutcome);
+/// An attempt, and what it is at or how it ended.
+type Told = (Attempt, BuildOutcome);
 
 /// An attempt that runs, or ran and is still listed.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct Builds {
     entries: BTreeMap<Attempt, Entry>,
     reports: watch::Sender<Vec<BuildReport>>,
     problem: watch::Sender<Option<Reason>>,
-    ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
+    told: (mpsc::UnboundedSender<Told>, mpsc::UnboundedReceiver<Told>),
 }
 
 impl Builds {
@@ -66,8 +66,8 @@ impl Builds {
         let (reports, seen) = watch::channel(Vec::new());
         let problem = watch::Sender::new(None);
         let parts = Arc::new(parts);
-        let (entries, ended) = (BTreeMap::new(), mpsc::unbounded_channel());
-        (Self { parts, targets, contact, logs, life, entries, reports, problem, ended }, seen)
+        let (entries, told) = (BTreeMap::new(), mpsc::unbounded_channel());
+        (Self { parts, targets, contact, logs, life, entries, reports, problem, told }, seen)
     }
 
     /// What keeps this node from building.
@@ -88,7 +88,7 @@ impl Builds {
             tokio::select! {
                 () = life.stopping() => break,
                 Ok(()) = self.targets.changed() => {}
-                Some((attempt, outcome)) = self.ended.1.recv() => self.ended(attempt, outcome),
+                Some((attempt, outcome)) = self.told.1.recv() => self.take(attempt, outcome),
                 () = tokio::time::sleep(PERIOD) => {}
             }
         }
@@ -122,22 +122,27 @@ impl Builds {
         let cancel = CancellationToken::new();
         let entry = Entry {
             cancel: cancel.clone(),
-            outcome: BuildOutcome::Running { step: "build".to_owned() },
+            outcome: at(BuildStep::Checkout),
             running: true,
             lease_lost: false,
         };
         self.entries.insert(attempt, entry);
-        let (parts, ended) = (Arc::clone(&self.parts), self.ended.0.clone());
+        let (parts, told) = (Arc::clone(&self.parts), self.told.0.clone());
         let log = self.logs.build(target.id);
         tracing::info!(build.id = %target.id, build.attempt = target.attempt, "build begins");
         self.life.spawn_detached("build", async move {
-            let outcome = build(&target, &parts, &log, cancel).await;
             // Nobody listens any more once the daemon stops.
-            let _ = ended.send((attempt, outcome));
+            let tell = |outcome| drop(told.send((attempt, outcome)));
+            let outcome = build(&target, &parts, &log, &|step| tell(at(step)), cancel).await;
+            tell(outcome);
         });
     }
 
-    fn ended(&mut self, attempt: Attempt, outcome: BuildOutcome) {
+    fn take(&mut self, attempt: Attempt, outcome: BuildOutcome) {
+        if matches!(outcome, BuildOutcome::Running { .. }) {
+            self.entries.entry(attempt).and_modify(|entry| entry.outcome = outcome);
+            return;
+        }
         tracing::info!(build.id = %attempt.0, build.attempt = attempt.1, ?outcome, "build ended");
         let Some(entry) = self.entries.get_mut(&attempt) else { return };
         entry.running = false;
@@ -164,6 +169,10 @@ impl Builds {
             changed
         });
     }
+}
+
+fn at(step: BuildStep) -> BuildOutcome {
+    BuildOutcome::Running { step: step.as_str().to_owned() }
 }
 
 /// Tells whether builds can be limited, until the daemon stops.

@@ -88,7 +88,7 @@ pub struct Build {
     pub commit: String,
     /// How far it is.
     pub status: BuildStatus,
-    /// What it is at.
+    /// What it is at: `checkout`, `base` (images), `build`, `export`.
     pub step: Option<String>,
     /// How often it was tried.
     pub attempt: i32,

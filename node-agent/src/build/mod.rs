@@ -52,8 +52,39 @@ use crate::space::{DISK_LOW, lack};
 const CANCEL: Duration = Duration::from_secs(1);
 /// How long a Dockerfile's frontend may take to come; a node without network says no at once.
 const FRONTEND_PULL: Duration = Duration::from_secs(5);
+/// BuildKit's name of its last step; those of a Dockerfile begin with `[`.
+const EXPORTING: &str = "exporting to image";
 /// Build arguments that steer BuildKit itself are not for projects to set.
 const RESERVED: &str = "BUILDKIT_";
+
+/// What a build is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildStep {
+    /// Git fetches the commit.
+    Checkout,
+    /// Base images are looked at, and pulled where they are not there.
+    Base,
+    /// The Dockerfile's instructions are carried out.
+    Build,
+    /// The image is written.
+    Export,
+}
+
+impl BuildStep {
+    /// Its word in reports and in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Checkout => "checkout",
+            Self::Base => "base",
+            Self::Build => "build",
+            Self::Export => "export",
+        }
+    }
+}
+
+/// Told of each step when it begins.
+pub type TellStep<'a> = &'a (dyn Fn(BuildStep) + Send + Sync);
 
 /// What builds need of the node.
 #[derive(Debug, Clone)]
@@ -112,6 +143,7 @@ pub async fn build(
     target: &BuildTarget,
     parts: &BuildParts,
     log: &LogSink,
+    step: TellStep<'_>,
     cancel: CancellationToken,
 ) -> BuildOutcome {
     let opened = match open(target, parts) {
@@ -131,7 +163,7 @@ pub async fn build(
         }
     };
     let engine = Engine::new(&parts.engine_socket);
-    let steps = Steps { target, parts, opened: &opened, log: &log, engine: &engine };
+    let steps = Steps { target, parts, opened: &opened, log: &log, step, engine: &engine };
     let seconds = target.timeout_seconds;
     let (outcome, finished) = tokio::select! {
         biased;
@@ -202,6 +234,7 @@ struct Steps<'a> {
     parts: &'a BuildParts,
     opened: &'a Opened,
     log: &'a BuildLog<'a>,
+    step: TellStep<'a>,
     engine: &'a Engine,
 }
 
@@ -216,6 +249,7 @@ impl Steps<'_> {
         if let Some(text) = lack(&[&self.parts.work_directory], self.parts.disk_floor) {
             return lost(DISK_LOW, text);
         }
+        (self.step)(BuildStep::Checkout);
         self.log.say(Stream::System, &format!("checking out {}", target.commit));
         let wanted = Wanted {
             url: &target.repository_url,
@@ -247,6 +281,7 @@ impl Steps<'_> {
         if let Some(text) = lack(&[Path::new(&info.docker_root_dir)], self.parts.disk_floor) {
             return lost(DISK_LOW, text);
         }
+        (self.step)(BuildStep::Base);
         let say = |line: &str| self.log.say(Stream::System, line);
         let bases = Bases {
             engine: self.engine,
@@ -269,7 +304,13 @@ impl Steps<'_> {
         }
         let newer = prepared.stripped || prepared.content.windows(2).any(|pair| pair == b"<<");
         let wanted = self.wanted(context, prepared.content, time);
-        let mut say = |stream: Stream, text: &str| self.log.say(stream, text);
+        (self.step)(BuildStep::Build);
+        let mut say = |stream: Stream, text: &str| {
+            if stream == Stream::System && text == EXPORTING {
+                (self.step)(BuildStep::Export);
+            }
+            self.log.say(stream, text);
+        };
         let made = tokio::select! {
             made = image::make(self.engine, wanted, &mut say) => made,
             breach = limiter.keep() => {

@@ -137,7 +137,7 @@ pub struct BuildReport {
 pub enum BuildOutcome {
     /// At work. The report itself renews the lease.
     Running {
-        /// `checkout`, `build`, …
+        /// `checkout`, `base`, `build`, `export`.
         step: String,
     },
     /// The image exists on this node.

@@ -11,6 +11,7 @@ mod neighbours;
 mod never_dark;
 mod push;
 mod rollback;
+mod steps;
 mod streams;
 mod tenancy;
 mod unit;

@@ -1,5 +1,6 @@
 //! What builds, and what comes of it.
 
+use zeitwork_node_agent::build::BuildStep;
 use zeitwork_node_agent::logs::Stream;
 use zeitwork_protocol::report::BuildOutcome;
 
@@ -31,6 +32,20 @@ async fn a_pushed_commit_becomes_an_image() {
     assert_eq!(labels["dev.zeitwork.installation"], world.parts.installation.as_str());
     assert_eq!(labels["dev.zeitwork.project"], target.project.to_string());
     assert_eq!(labels["dev.zeitwork.build"], target.id.to_string());
+}
+
+#[tokio::test]
+async fn each_step_of_a_build_is_told_when_it_begins() {
+    use BuildStep::{Base, Build, Checkout, Export};
+    let world = World::start().await;
+    let dockerfile = "FROM busybox\nRUN echo exporting to nowhere\n";
+    let target = world.push(&[("Dockerfile", dockerfile)]).await;
+    let ended = world.build(&target).await;
+    assert_eq!(ended.steps, [Checkout, Base, Build, Export], "{}", ended.text());
+    let broken = world.push(&[("Dockerfile", "FROM busybox\nRUN false\n")]).await;
+    assert_eq!(world.build(&broken).await.steps, [Checkout, Base, Build]);
+    let gone = world.target(&"a".repeat(40));
+    assert_eq!(world.build(&gone).await.steps, [Checkout]);
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ async fn hostile_urls_are_refused_before_any_process() {
         target.repository_url.clone_from(&url);
         let (sink, _lines) = zeitwork_node_agent::logs::LogSink::channel(100);
         let cancel = tokio_util::sync::CancellationToken::new();
-        let outcome = zeitwork_node_agent::build::build(&target, &parts, &sink, cancel).await;
+        let build = zeitwork_node_agent::build::build;
+        let outcome = build(&target, &parts, &sink, &|_| {}, cancel).await;
         let BuildOutcome::Failed { reason } = outcome else { panic!("{url:?}: {outcome:?}") };
         let codes = ["repository_url_refused", "repository_address_refused"];
         assert!(codes.contains(&reason.code.as_str()), "{url:?}: {reason:?}");

@@ -16,7 +16,7 @@ use zeitwork_model::environment::Limits;
 use zeitwork_model::id::{BuildId, OrganisationId, ProjectId};
 use zeitwork_node_agent::build::bases::Pulled;
 use zeitwork_node_agent::build::git::GitUser;
-use zeitwork_node_agent::build::{BuildParts, build};
+use zeitwork_node_agent::build::{BuildParts, BuildStep, build};
 use zeitwork_node_agent::logs::{Line, LogSink};
 use zeitwork_outbound::Guard;
 use zeitwork_protocol::report::BuildOutcome;
@@ -43,6 +43,7 @@ pub struct World {
 pub struct Ended {
     pub outcome: BuildOutcome,
     pub lines: Vec<Line>,
+    pub steps: Vec<BuildStep>,
 }
 
 impl World {
@@ -174,13 +175,15 @@ impl World {
     ) -> Ended {
         let (sink, mut ends) = LogSink::channel(100_000);
         let mut lines = Vec::new();
+        let steps = Mutex::new(Vec::new());
         let read = async {
             while let Some(line) = ends.next().await {
                 lines.push(line);
             }
         };
         let work = async {
-            let outcome = build(target, parts, &sink, cancel).await;
+            let outcome =
+                build(target, parts, &sink, &|step| steps.lock().unwrap().push(step), cancel).await;
             drop(sink);
             outcome
         };
@@ -189,7 +192,7 @@ impl World {
             .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
             .unwrap_or_default();
         assert_eq!(left, Vec::<PathBuf>::new(), "the checkout stays");
-        Ended { outcome, lines }
+        Ended { outcome, lines, steps: steps.into_inner().unwrap() }
     }
 
     /// A directory that nothing of a build may touch.
