@@ -18,7 +18,7 @@ pub(crate) struct Wanted {
     pub(crate) organisation: OrganisationId,
     pub(crate) project: ProjectId,
     pub(crate) set: Option<VariableSetId>,
-    /// Those that builds see; else those that instances see.
+    /// Those that builds see, none of them secret; else those that instances see.
     pub(crate) at_build: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn variables(
     };
     let visible: Vec<&Entry> = entries
         .iter()
-        .filter(|e| if wanted.at_build { e.at.at_build() } else { e.at.at_run() })
+        .filter(|e| if wanted.at_build { e.at.at_build(e.secret) } else { e.at.at_run() })
         .collect();
     let keys = if visible.is_empty() {
         BTreeMap::new()

@@ -46,11 +46,16 @@ pub struct PutVariable {
     #[serde(default)]
     #[garde(length(max = 64))]
     environment: Option<String>,
-    /// When it is visible; `both` if absent.
+    /// When it is visible; if absent `run` for a secret, else `both`. A secret never reaches a
+    /// build, where it would be readable in the image's history: with `both` it is used at run
+    /// only, and `build` is refused.
     #[serde(default)]
     #[garde(skip)]
     at: Option<VariableAt>,
 }
+
+const SECRET_AT_BUILD: &str = "a secret would be readable in the image's history: use it at run time \
+     (\"at\": \"run\"), or set \"secret\" to false if everybody who can read the image may read it";
 
 const fn yes() -> bool {
     true
@@ -91,6 +96,9 @@ pub async fn put(
 ) -> Answer<Response> {
     check_variable_name(&name)
         .map_err(|rule| Problem::invalid("/name", "invalid", rule.to_string()))?;
+    if body.secret && body.at == Some(VariableAt::Build) {
+        return Err(Problem::invalid("/at", "invalid", SECRET_AT_BUILD).into());
+    }
     let mut transaction = app.database.begin().await?;
     let project = named::project(&mut transaction, &caller, &project).await?;
     let environment = scope(&mut transaction, &caller, &project, body.environment.as_deref())
@@ -140,7 +148,7 @@ async fn write(
         id,
         environment_id: environment,
         name: name.to_owned(),
-        at: body.at.unwrap_or(VariableAt::Both),
+        at: body.at.unwrap_or(VariableAt::default_of(body.secret)),
         secret: body.secret,
         key_version,
         ciphertext,

@@ -136,7 +136,7 @@ pub struct Variable {
     pub value: Option<String>,
     /// Whether its value is never shown.
     pub secret: bool,
-    /// When it is visible.
+    /// When it is visible; a secret with `both` only at run.
     pub at: VariableAt,
     /// The one environment that has it; null: all of the project.
     pub environment: Option<EnvironmentId>,

@@ -41,10 +41,10 @@ pub struct Set {
     assignment: String,
     #[command(flatten)]
     place: Place,
-    /// Never show the value again.
+    /// Never show the value again, and keep it out of builds.
     #[arg(long)]
     secret: bool,
-    /// When it is visible: build, run or both.
+    /// When it is visible: build, run or both; a secret only at run [default: both].
     #[arg(long)]
     at: Option<VariableAt>,
     /// Deploy what is live again, with it.

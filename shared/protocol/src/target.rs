@@ -90,7 +90,7 @@ pub struct BuildTarget {
     pub root_directory: String,
     /// Dockerfile, relative to the root directory.
     pub dockerfile: String,
-    /// Sealed JSON object of strings: build arguments.
+    /// Sealed JSON object of strings: build arguments, none of them secret.
     pub variables: Sealed,
     /// Sealed `Authorization` header value for the repository, if it needs one.
     pub authorization: Option<Sealed>,

@@ -11,6 +11,7 @@ mod neighbours;
 mod never_dark;
 mod push;
 mod rollback;
+mod secrets;
 mod steps;
 mod streams;
 mod tenancy;
