@@ -6,14 +6,20 @@ use crate::process::{self, Part};
 use crate::{Up, engine};
 
 impl Up {
-    /// Fails where a process, a container, a network or a firewall table of this installation is
-    /// still there.
+    /// Stops the platform as Ctrl-C does; fails where a process, a container, a network or a
+    /// firewall table of it is still there afterwards.
     ///
     /// # Panics
     /// Names what is left.
-    pub async fn assert_nothing_left(&self) {
+    pub async fn stop_and_leave_nothing(&mut self) {
         let installation = std::fs::read_to_string(self.state.join("installation")).unwrap();
         let installation = installation.trim();
+        // The table has its bridge's name.
+        let tables = engine::bridges(installation).await;
+        let tables: Vec<_> = tables.iter().map(|it| it.replacen("zw", "zeitwork_", 1)).collect();
+        let all = firewall().await;
+        assert!(!tables.is_empty() && tables.iter().all(|it| all.contains(it)), "{tables:?} {all}");
+        self.stop();
         let state = self.state.display().to_string();
         for place in [state, format!("/var/lib/zeitwork/{installation}")] {
             for part in [Part::Command, Part::Environment] {
@@ -23,8 +29,13 @@ impl Up {
         for path in ["/containers/json?all=1", "/networks"] {
             assert_eq!(engine::ids(path, installation).await, BTreeSet::new(), "{path}");
         }
-        let tables = tokio::process::Command::new("nft").args(["list", "tables"]).output().await;
-        let tables = String::from_utf8(tables.unwrap().stdout).unwrap();
-        assert!(!tables.contains(installation), "{tables}");
+        let all = firewall().await;
+        assert!(!tables.iter().any(|it| all.contains(it)), "{tables:?} {all}");
     }
+}
+
+/// The names of all firewall tables of this host.
+async fn firewall() -> String {
+    let listed = tokio::process::Command::new("nft").args(["list", "tables"]).output().await;
+    String::from_utf8(listed.unwrap().stdout).unwrap()
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use url::Url;
+use zeitwork_outbound::Client;
 use zeitwork_runtime::config::Sources;
 
 use super::daemon::Daemon;
@@ -125,7 +127,7 @@ impl Demo {
     }
 
     /// Makes the project on the first start, pushes, and waits until the newest commit is live.
-    pub async fn deploy(&self, home: &Home, api: &Api, output: &Output) -> Result<App> {
+    pub async fn deploy(&self, home: &Home, api: &Api, edge: &str, output: &Output) -> Result<App> {
         output.step("image for the sample");
         ensure_base_image(home).await?;
         let project = if let Some(project) = api.get(&format!("/projects/{PROJECT}")).await? {
@@ -140,6 +142,8 @@ impl Demo {
         self.wait_until_live(api, output).await?;
         let address = project.pointer("/environments/0/address").and_then(Value::as_str);
         let address = address.context("the project has no address")?.to_owned();
+        output.step("sample: waiting for its page");
+        wait_until_served(&address, edge).await?;
         Ok(App { address, working_copy: self.sample.working_copy.clone() })
     }
 
@@ -183,6 +187,25 @@ impl Demo {
                 }
                 _ => tokio::time::sleep(Duration::from_millis(100)).await,
             }
+        }
+    }
+}
+
+/// Waits until the edge answers with the sample's own page: after a stop its instance starts
+/// again, though its deployment was live all the time.
+async fn wait_until_served(address: &str, edge: &str) -> Result<()> {
+    let host = Url::parse(address)?.host_str().context("the address has no host")?.to_owned();
+    let client = Client::builder("up").build()?;
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        let ask = client.get(format!("http://{edge}/")).header("host", &host);
+        match client.send(ask).await {
+            Ok(answer) if answer.status().is_success() => return Ok(()),
+            Ok(answer) if Instant::now() > deadline => {
+                bail!("{address} answers {} after {} s", answer.status(), START_LIMIT.as_secs())
+            }
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            _ => tokio::time::sleep(Duration::from_millis(25)).await,
         }
     }
 }

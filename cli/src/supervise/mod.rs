@@ -152,8 +152,10 @@ impl Running {
                  `zeitwork owner reset` makes another"
             ));
         }
+        let edge = settings.raw("ZEITWORK_EDGE_HTTP_ADDRESS").unwrap_or_default();
+        let edge = edge.split(',').next().unwrap_or_default().trim();
         let app = match demo.filter(|_| known.is_ok()) {
-            Some(demo) => Some(demo.deploy(&self.home, &api, output).await?),
+            Some(demo) => Some(demo.deploy(&self.home, &api, edge, output).await?),
             None => None,
         };
         printed::announce(&self.home, &settings, app.as_ref(), output)?;

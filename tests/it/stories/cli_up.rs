@@ -10,9 +10,9 @@ use tokio::process::Command;
 use zeitwork_tests::http::Ask;
 use zeitwork_tests::load::Load;
 use zeitwork_tests::process::Frozen;
-use zeitwork_tests::up::program;
+use zeitwork_tests::up::{PUBLIC, program};
 use zeitwork_tests::user::LIVE_LIMIT;
-use zeitwork_tests::{Cluster, eventually};
+use zeitwork_tests::{Cluster, Up, eventually};
 
 use super::live_project;
 
@@ -30,8 +30,8 @@ fn up(state: &Path) -> Command {
     command
 }
 
-fn supervisor(cluster: &Cluster) -> Pid {
-    Pid::from_raw(i32::try_from(cluster.announced()["pid"].as_i64().unwrap()).unwrap())
+fn supervisor(up: &Up) -> Pid {
+    Pid::from_raw(i32::try_from(up.announced()["pid"].as_i64().unwrap()).unwrap())
 }
 
 fn open_to_all(path: &Path) {
@@ -137,17 +137,19 @@ async fn a_start_that_fails_says_why_and_leaves_nothing_running() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_terminal_stops_everything_as_an_interrupt_does() {
-    let mut cluster = Cluster::start().await;
+    let mut up = Up::prepare(PUBLIC).await;
+    // Whoever runs the tests may have wanted SIGHUP ignored, and children inherit that.
+    up.start_under(&["env", "--default-signal=HUP"], &[]).await;
     let daemons = ["api", "operator", "edge-proxy", "node-agent"];
-    kill(supervisor(&cluster), Signal::SIGHUP).unwrap();
+    kill(supervisor(&up), Signal::SIGHUP).unwrap();
     eventually("everything is stopped", Duration::from_mins(1), || async {
         let running: Vec<&str> =
-            daemons.into_iter().filter(|daemon| cluster.pid(daemon).is_some()).collect();
-        let all = running.is_empty() && cluster.postgres().is_none();
-        if all { Ok(()) } else { Err(format!("{running:?}, {:?}", cluster.postgres())) }
+            daemons.into_iter().filter(|daemon| up.pid(daemon).is_some()).collect();
+        let all = running.is_empty() && up.postgres().is_none();
+        if all { Ok(()) } else { Err(format!("{running:?}, {:?}", up.postgres())) }
     })
     .await;
-    cluster.stop();
+    up.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

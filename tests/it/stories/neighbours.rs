@@ -64,7 +64,7 @@ async fn what_one_installation_removes_is_never_what_another_on_the_engine_has()
         if left.containers.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })
     .await;
-    let age = "with old as (update images set created_at = now() - interval '1 hour' returning 1)
+    let age = "with old as (update images set held_at = now() - interval '1 hour' returning 1)
         select count(*) from old";
     leaving.sql().run(age).await;
     eventually("the image is given up", LIVE_LIMIT, || async {

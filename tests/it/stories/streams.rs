@@ -48,18 +48,19 @@ impl Streams {
         Self { over: watch::Sender::new(false), edge, host: host.into(), tasks: JoinSet::new() }
     }
 
-    /// One of each kind and a second upgrade; returns when all have reached their instance.
+    /// One of each kind and a second upgrade, one after the other: the application's server has a
+    /// short queue. Returns when all have reached their instance.
     async fn open(&mut self) {
-        let (begun, mut all_begun) = tokio::sync::mpsc::channel::<()>(4);
-        let stream = || async { TcpStream::connect(self.edge).await.unwrap() };
-        let host = self.host.clone();
-        let over = || self.over.subscribe();
-        self.tasks.spawn(download(stream().await, host.clone(), over(), begun.clone()));
-        self.tasks.spawn(upload(stream().await, host.clone(), over(), begun.clone()));
-        self.tasks.spawn(talk(stream().await, host.clone(), over(), begun.clone()));
-        self.tasks.spawn(talk(stream().await, host, over(), begun));
-        for _ in 0..4 {
-            timeout(LIMIT, all_begun.recv()).await.expect("streams begin").expect("none failed");
+        let (begun, mut all_begun) = tokio::sync::mpsc::channel::<()>(1);
+        for kind in 0..4 {
+            let stream = TcpStream::connect(self.edge).await.unwrap();
+            let (host, over, begun) = (self.host.clone(), self.over.subscribe(), begun.clone());
+            match kind {
+                0 => self.tasks.spawn(download(stream, host, over, begun)),
+                1 => self.tasks.spawn(upload(stream, host, over, begun)),
+                _ => self.tasks.spawn(talk(stream, host, over, begun)),
+            };
+            timeout(LIMIT, all_begun.recv()).await.expect("a stream begins").expect("none failed");
         }
     }
 

@@ -46,8 +46,7 @@ async fn the_rights_that_the_unit_leaves_are_enough_to_build_and_serve() {
     let app = up.announced()["app"].as_str().unwrap().to_owned();
     let host = app.trim_start_matches("http://").split(':').next().unwrap().to_owned();
     up.page_with(&host, "Hello from Zeitwork", LIVE_LIMIT).await;
-    up.stop();
-    up.assert_nothing_left().await;
+    up.stop_and_leave_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,13 +55,11 @@ async fn up_shows_a_sample_that_a_push_changes_and_the_next_start_serves_it_agai
     let instance = shown(&page, "instance");
     assert!(instance.starts_with("ins_"), "{page}");
 
-    up.stop();
-    up.assert_nothing_left().await;
+    up.stop_and_leave_nothing().await;
     up.start(&["--demo"]).await;
     let page = up.visit(host(app), "/").await.unwrap().text();
     assert_eq!((shown(&page, "commit"), shown(&page, "instance")), (second, instance));
-    up.stop();
-    up.assert_nothing_left().await;
+    up.stop_and_leave_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
