@@ -17,7 +17,7 @@ use ipnetwork::Ipv4Network;
 use tokio::sync::{Notify, mpsc, watch};
 use zeitwork_model::generation::Position;
 use zeitwork_model::id::ProjectId;
-use zeitwork_model::reason::Reason;
+use zeitwork_model::reason::{ADDRESS_LOST, Reason};
 use zeitwork_protocol::report::{ImageReport, InstancePhase, InstanceReport};
 use zeitwork_protocol::target::{InstanceTarget, NodeTarget};
 use zeitwork_runtime::lifecycle::Lifecycle;
@@ -230,6 +230,7 @@ impl Instances {
         self.around.followers.follow(&target, &self.containers);
         self.observe(&target);
         problems.extend(self.isolate(&target).await);
+        self.give_up_strangers(&target);
         self.monitors.follow(&target, &self.containers, &self.around.memory.lives);
         self.images.look(&self.around.engine, &target, &self.containers).await;
         self.act(&target);
@@ -286,6 +287,23 @@ impl Instances {
             Err(error) => {
                 let text = format!("nothing is started: {}", chain(&error));
                 Some(Reason::new(UNISOLATED, text))
+            }
+        }
+    }
+
+    /// Gives up instances whose address is of another network than the node's: while nothing ran
+    /// here, somebody took the old one or the pool was changed. They are replaced, with addresses
+    /// of this one.
+    fn give_up_strangers(&mut self, target: &NodeTarget) {
+        let Some(subnet) = self.around.network.bridge().subnet() else { return };
+        for instance in &target.instances {
+            let life = self.around.memory.lives.get_mut(&instance.id);
+            if let Some(life) = life.filter(|_| !subnet.contains(instance.address)) {
+                life.given_up.get_or_insert_with(|| {
+                    let address = instance.address;
+                    let text = format!("its address {address} is not of this node's {subnet}");
+                    Reason::new(ADDRESS_LOST, text)
+                });
             }
         }
     }

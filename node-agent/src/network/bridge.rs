@@ -19,7 +19,7 @@ const TRIES: usize = 8;
 #[derive(Debug)]
 pub struct Bridge {
     name: String,
-    tag: String,
+    tag: u32,
     owner: Owner,
     pool: Ipv4Network,
     remembered: PathBuf,
@@ -30,7 +30,7 @@ impl Bridge {
     /// The bridge of this owner, with a part of `pool`; which is remembered in the file.
     #[must_use]
     pub fn new(owner: &Owner, pool: Ipv4Network, remembered: PathBuf) -> Self {
-        let tag = format!("{:08x}", fnv(&format!("{}/{}", owner.installation, owner.node)));
+        let tag = fnv(&format!("{}/{}", owner.installation, owner.node));
         let name = format!("zw-{}-{}", owner.installation, owner.node);
         Self { name, tag, owner: owner.clone(), pool, remembered, subnet: None }
     }
@@ -44,13 +44,13 @@ impl Bridge {
     /// Name of the interface: at most 15 characters are allowed.
     #[must_use]
     pub fn interface(&self) -> String {
-        format!("zw{}", self.tag)
+        format!("zw{:08x}", self.tag)
     }
 
     /// Name of the table with its rules.
     #[must_use]
     pub fn table(&self) -> String {
-        format!("zeitwork_{}", self.tag)
+        format!("zeitwork_{:08x}", self.tag)
     }
 
     /// Its addresses, once it was found or made.
@@ -103,13 +103,14 @@ impl Bridge {
         }
     }
 
-    /// The one of before if it is free, else another.
+    /// The one of before if it is free and still of the pool, else another.
     fn pick(&self, taken: &[Ipv4Network]) -> Option<Ipv4Network> {
         let before = std::fs::read_to_string(&self.remembered).ok();
         let before = before.and_then(|text| text.trim().parse::<Ipv4Network>().ok());
         before
+            .filter(|subnet| self.pool.contains(subnet.network()))
             .filter(|subnet| taken.iter().all(|other| !overlap(*other, *subnet)))
-            .or_else(|| choose(self.pool, taken))
+            .or_else(|| choose(self.pool, taken, self.tag))
     }
 
     async fn find(&self, engine: &Engine) -> Result<Option<Ipv4Network>, NetworkError> {

@@ -13,24 +13,27 @@ fn the_largest_free_part_of_the_pool_is_taken() {
     let pool = "10.213.0.0/16".parse().unwrap();
     let free = |taken: &[&str]| {
         let taken: Vec<_> = taken.iter().map(|text| text.parse().unwrap()).collect();
-        choose(pool, &taken).map(|subnet| subnet.to_string())
+        choose(pool, &taken, 0).map(|subnet| subnet.to_string())
     };
     assert_eq!(free(&[]).as_deref(), Some("10.213.0.0/20"));
     assert_eq!(free(&["10.213.3.0/24", "10.213.16.0/20"]).as_deref(), Some("10.213.32.0/20"));
     assert_eq!(free(&["10.0.0.0/8"]), None);
-    assert_eq!(choose("10.9.8.0/24".parse().unwrap(), &[]), "10.9.8.0/24".parse().ok());
-    assert_eq!(choose("10.9.8.0/28".parse().unwrap(), &[]), None);
+    let seeded = |seed| choose(pool, &["10.213.48.0/20".parse().unwrap()], seed);
+    assert_eq!(seeded(2).unwrap().to_string(), "10.213.32.0/20");
+    assert_eq!(seeded(16 + 3).unwrap().to_string(), "10.213.64.0/20", "the next that is free");
+    assert_eq!(choose("10.9.8.0/24".parse().unwrap(), &[], 7), "10.9.8.0/24".parse().ok());
+    assert_eq!(choose("10.9.8.0/28".parse().unwrap(), &[], 7), None);
 }
 
 proptest! {
     #[test]
-    fn a_chosen_subnet_overlaps_with_nothing(parts in prop::collection::vec((0u8..=255, 17u8..=28), 0..40)) {
+    fn a_chosen_subnet_overlaps_with_nothing(parts in prop::collection::vec((0u8..=255, 17u8..=28), 0..40), seed: u32) {
         let pool: ipnetwork::Ipv4Network = "10.213.0.0/16".parse().unwrap();
         let taken: Vec<ipnetwork::Ipv4Network> = parts
             .iter()
             .map(|(part, prefix)| format!("10.213.{part}.0/{prefix}").parse().unwrap())
             .collect();
-        if let Some(subnet) = choose(pool, &taken) {
+        if let Some(subnet) = choose(pool, &taken, seed) {
             prop_assert!(overlap(pool, subnet));
             prop_assert!(taken.iter().all(|other| !overlap(*other, subnet)));
         }

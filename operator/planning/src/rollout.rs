@@ -196,6 +196,15 @@ impl View {
         self.replicas.get(process).map_or(1, |&n| n as usize)
     }
 
+    /// How many members a process may have once one more was started: those that are wanted, and
+    /// those of a node that cannot be counted on, which stay until their successors serve.
+    /// [`Action::Start`] is refused beyond it, so that two operators do not start twice.
+    #[must_use]
+    pub fn most_members(&self, deployment: DeploymentId, process: &str) -> usize {
+        let members = self.members(deployment, process);
+        self.wanted_replicas(process) + members.filter(|i| i.is_member() && !i.stays()).count()
+    }
+
     /// The instances of one process of a deployment.
     pub fn members<'a>(
         &'a self,

@@ -187,9 +187,7 @@ async fn start(
     else {
         return Ok(false);
     };
-    let members = scene.view.members(deployment, process);
-    let members = members.filter(|i| i.is_member() && !i.stays()).count();
-    let wanted = scene.view.wanted_replicas(process) + members;
+    let most = scene.view.most_members(deployment, process);
     let new = NewInstance {
         organisation_id: scene.environment.organisation_id,
         project_id: scene.environment.project_id,
@@ -199,7 +197,7 @@ async fn start(
         node_id: node,
         address,
         port: port(settings, row.exposed_ports.as_deref()),
-        wanted: i64::try_from(wanted).unwrap_or(i64::MAX),
+        most_members: i64::try_from(most).unwrap_or(i64::MAX),
     };
     instances::create(connection, &new).await?;
     Ok(true)

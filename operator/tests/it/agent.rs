@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeitwork_database::testing::TestDatabase;
 use zeitwork_database::{Database, join, node_reports, node_targets};
-use zeitwork_model::id::BuildId;
+use zeitwork_model::id::{BuildId, InstanceId};
 use zeitwork_model::instance::InstanceGoal;
 use zeitwork_model::reason::Reason;
 use zeitwork_protocol::report::{
@@ -39,6 +39,8 @@ struct State {
     wrong_attempt: BTreeSet<String>,
     /// Instances of another node that it lies about.
     claimed: Vec<InstanceTarget>,
+    /// Instances that were healthy and fail their check.
+    sick: BTreeSet<InstanceId>,
     /// What it says keeps it from working.
     problem: Option<String>,
     /// Every build that was ever asked for.
@@ -106,6 +108,11 @@ impl Agent {
     /// From now on it says that it gave up these instances of another node.
     pub fn claim(&self, instances: Vec<InstanceTarget>) {
         self.state.lock().unwrap().claimed = instances;
+    }
+
+    /// From now on this instance fails its check.
+    pub fn sicken(&self, instance: InstanceId) {
+        self.state.lock().unwrap().sick.insert(instance);
     }
 
     /// From now on it says that this keeps it from working, or that nothing does.
@@ -191,6 +198,9 @@ fn instance(state: &State, target: &InstanceTarget) -> InstanceReport {
     let (phase, reason) = match (target.goal, fate) {
         (InstanceGoal::Stop, _) => (InstancePhase::Stopped, None),
         (InstanceGoal::Pause, _) => (InstancePhase::Paused, None),
+        (InstanceGoal::Run, _) if state.sick.contains(&target.id) => {
+            (InstancePhase::Unhealthy, Some(Reason::new("bad_status", "answers 500 on /")))
+        }
         (InstanceGoal::Run, Fate::Well) => (InstancePhase::Healthy, None),
         (InstanceGoal::Run, Fate::Never(text)) => {
             (InstancePhase::Starting, Some(Reason::new("not_healthy", text)))

@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Code of an instance whose node is lost.
+pub const NODE_LOST: &str = "node_lost";
+/// Code of an instance whose address its node does not have any more.
+pub const ADDRESS_LOST: &str = "address_lost";
+/// Ends of instances that say nothing against their deployment: they are replaced at once.
+pub const BLAMELESS: [&str; 2] = [NODE_LOST, ADDRESS_LOST];
+
 /// A stable code (`build_failed`, `not_healthy`, …) and a sentence that says what is the matter
 /// and, where there is something to do, what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,25 @@ async fn after_a_power_cut_the_next_start_serves_the_same_application() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn instances_get_other_addresses_where_the_next_start_has_another_network() {
+    let mut cluster = Cluster::start_with(&[("ZEITWORK_NETWORK_POOL", "10.208.0.0/24")]).await;
+    let (owner, project, repository, commit) = live_project(&cluster, "acme/moved").await;
+    let next = repository.commit(&[("version", "2\n")], "Moved").await.unwrap();
+    repository.push().await.unwrap();
+    owner.live(&project, &next).await;
+    assert_ne!(next, commit);
+    cluster.set("ZEITWORK_NETWORK_POOL", "10.208.1.0/24");
+    cluster.restart().await;
+    // Long before an unhealthy instance would be given up.
+    let limit = Duration::from_secs(20);
+    cluster.page_with(&project.host, &format!("commit={next}"), limit).await;
+    cluster.assert_consistent().await;
+    let moved = "select count(*) from endpoints e join instances i on i.id = e.instance_id
+        where i.status = 'healthy' and e.address << '10.208.1.0/24'";
+    assert_eq!(cluster.sql().run(&moved.replace('\n', " ")).await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn edge_and_agent_start_from_disk_while_everything_else_is_stopped() {
     let cluster = Cluster::start().await;
     let (owner, project, repository, commit) = live_project(&cluster, "acme/alone").await;

@@ -28,6 +28,11 @@ fn keep_process(view: &View, release: &Release, process: &str, actions: &mut Vec
         .members(release.deployment, process)
         .filter(|i| i.is_member())
         .partition(|i| i.stays() && !(is_live && is_given_up(view, i)));
+    // The sick leave before others are started: they serve nobody, and as long as they are members
+    // their place is taken.
+    let (sick, going): (Vec<&Instance>, Vec<&Instance>) =
+        going.into_iter().partition(|i| !i.is_healthy() && !i.lost);
+    actions.extend(sick.into_iter().map(|i| Action::Drain(i.id)));
     if staying.len() < wanted {
         fill(view, release, process, wanted - staying.len(), actions);
     }
@@ -37,11 +42,9 @@ fn keep_process(view: &View, release: &Release, process: &str, actions: &mut Vec
     for surplus in staying.into_iter().skip(wanted) {
         actions.push(Action::Drain(surplus.id));
     }
-    // Those of a node that is to be emptied serve until their successors do.
-    for instance in going {
-        if healthy >= wanted || !instance.is_healthy() && !instance.lost {
-            actions.push(Action::Drain(instance.id));
-        }
+    // Those of a node that is lost or to be emptied serve until their successors do.
+    if healthy >= wanted {
+        actions.extend(going.into_iter().map(|i| Action::Drain(i.id)));
     }
 }
 

@@ -6,7 +6,7 @@ use zeitwork_model::id::{
     DeploymentId, EnvironmentId, InstanceId, NodeId, OrganisationId, ProjectId,
 };
 use zeitwork_model::instance::InstanceStatus;
-use zeitwork_model::reason::Reason;
+use zeitwork_model::reason::{NODE_LOST, Reason};
 
 use super::changed;
 use crate::Result;
@@ -32,7 +32,7 @@ pub struct NewInstance<'a> {
     pub port: u16,
     /// How many members the process may have with it: where another operator was faster, it has
     /// them by now.
-    pub wanted: i64,
+    pub most_members: i64,
 }
 
 /// Reserves the endpoint and creates the instance with its log.
@@ -58,7 +58,7 @@ pub async fn create(connection: &mut PgConnection, new: &NewInstance<'_>) -> Res
     )
     .fetch_one(&mut *connection)
     .await?;
-    if row.members >= new.wanted {
+    if row.members >= new.most_members {
         return Err(crate::Error::Stale("deployment"));
     }
     let id = InstanceId::new();
@@ -261,10 +261,11 @@ pub async fn stop(connection: &mut PgConnection, id: InstanceId) -> Result<()> {
 pub async fn give_up(connection: &mut PgConnection, id: InstanceId) -> Result<()> {
     let done = sqlx::query!(
         "update instances
-        set status = 'failed', goal = 'stop', finished_at = now(), reason_code = 'node_lost',
+        set status = 'failed', goal = 'stop', finished_at = now(), reason_code = $2,
             reason_text = 'Its node has not reported for more than 20 seconds.'
         where id = $1 and status = 'draining'",
-        id as InstanceId
+        id as InstanceId,
+        NODE_LOST
     )
     .execute(&mut *connection)
     .await?;

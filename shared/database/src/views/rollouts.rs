@@ -12,6 +12,7 @@ use zeitwork_model::id::{
 };
 use zeitwork_model::instance::{InstanceGoal, InstanceStatus};
 use zeitwork_model::node::NodeStatus;
+use zeitwork_model::reason::BLAMELESS;
 use zeitwork_model::route::Route;
 
 use crate::Result;
@@ -298,12 +299,13 @@ async fn failures(connection: &mut PgConnection) -> Result<Vec<Failures>> {
                 as "reason_text!"
         from instances i
         join deployments d on d.id = i.deployment_id
-        where i.status = 'failed' and i.reason_code <> 'node_lost'
+        where i.status = 'failed' and i.reason_code <> all($1)
             and i.finished_at > now() - interval '10 minutes'
             and i.finished_at > d.starting_at
             and d.status in ('starting', 'live')
         group by i.deployment_id, i.process
-        limit 100000"#
+        limit 100000"#,
+        &BLAMELESS.map(str::to_owned)
     )
     .fetch_all(connection)
     .await?;

@@ -154,6 +154,11 @@ impl World {
         let now = self.view.now;
         match action {
             Action::Start(deployment, process) => {
+                // The guard of the database's step.
+                let members = self.view.members(*deployment, process);
+                let members = members.filter(|i| i.is_member()).count();
+                let most = self.view.most_members(*deployment, process);
+                assert!(members < most, "refused: there are {members} members of {most}");
                 let id = InstanceId::new();
                 self.made.push(id);
                 self.view.instances.push(instance(id, *deployment, process));
