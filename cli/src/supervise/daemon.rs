@@ -157,12 +157,12 @@ pub async fn end_leftovers(home: &Home) -> Result<()> {
             continue;
         }
         let pid = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(pid) = pid.filter(|pid| is_ours(*pid, home)) {
+        if let Some(pid) = pid.filter(|pid| is_ours(*pid, home) || is_dying(*pid)) {
             tracing::info!(daemon = name, pid, "ending a daemon that an earlier start left behind");
             let pid = Pid::from_raw(pid);
             let _ = kill(pid, Signal::SIGTERM);
             let deadline = Instant::now() + LIMIT;
-            while is_alive(pid) {
+            while has_files(pid) {
                 if Instant::now() > deadline {
                     let _ = kill(pid, Signal::SIGKILL);
                 }
@@ -197,9 +197,19 @@ fn is_within(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Whether the process runs. One that has ended and that nobody waited for does not: in a
-/// container without an init it stays in the list for ever.
-fn is_alive(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+/// Whether the kernel is taking the process apart: it has no memory any more, so nobody can say
+/// whose it was, but perhaps still its ports.
+fn is_dying(pid: i32) -> bool {
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    let stat = procfs::process::Process::new(pid).and_then(|process| process.stat());
+    stat.is_ok_and(|stat| stat.vsize == 0 && u64::from(stat.flags) & KERNEL_THREAD == 0)
+}
+
+/// Whether the process may hold files and ports. One that has ended and that nobody waited for
+/// does not: in a container without an init it stays in the list for ever. As long as one of its
+/// threads is not gone, it does.
+fn has_files(pid: Pid) -> bool {
+    let Ok(process) = procfs::process::Process::new(pid.as_raw()) else { return false };
+    let threads = process.tasks().map_or(0, Iterator::count);
+    process.stat().is_ok_and(|stat| threads > 1 || !matches!(stat.state, 'Z' | 'X'))
 }
