@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -59,6 +60,7 @@ impl Up {
         let mut up =
             Self { state, api, edge, addresses, process, environment, _directory: directory };
         up.set("ZEITWORK_STATE_DIR", &up.state.display().to_string());
+        up.set("ZEITWORK_NETWORK_POOL", &network_pool());
         for (name, address) in [
             ("ZEITWORK_API_ADDRESS", api),
             ("ZEITWORK_OPERATOR_ADDRESS", operator),
@@ -288,12 +290,35 @@ pub fn program(name: &str) -> PathBuf {
     programs.join(name)
 }
 
-/// Ports that were free a moment ago, all different.
+/// Ports of the loopback address that nobody else is given: not by this program, and not by the
+/// kernel for outgoing connections, so that one stays free while its owner is away.
 ///
 /// # Panics
 /// Where the system has none.
 #[must_use]
 pub fn free_ports<const N: usize>() -> [SocketAddr; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    // Below `net.ipv4.ip_local_port_range`, above what services like.
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    [(); N].map(|()| {
+        let ports = (0..COUNT).map(|_| {
+            let turn = TURN.fetch_add(1, Ordering::Relaxed);
+            // Another run of tests on this host begins elsewhere.
+            let start = std::process::id().wrapping_mul(499);
+            u16::try_from(FIRST + start.wrapping_add(turn) % COUNT).unwrap()
+        });
+        let mut addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a free port")
+    })
+}
+
+/// A network that instances of no other platform of this program get addresses of: while one is
+/// stopped, nobody takes its part.
+fn network_pool() -> String {
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    // /20 parts of 10.128.0.0/10; another run of tests on this host begins elsewhere.
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    let part = std::process::id().wrapping_mul(37).wrapping_add(turn) % 1_024;
+    format!("10.{}.{}.0/20", 128 + part / 16, part % 16 * 16)
 }

@@ -19,7 +19,7 @@ const HANG: Duration = Duration::from_secs(30);
 /// A platform on this engine.
 pub(super) async fn cluster_on(engine: &OwnEngine, settings: &[(&str, &str)]) -> Cluster {
     let host = engine.host();
-    let own = [("DOCKER_HOST", host.as_str()), ("ZEITWORK_NETWORK_POOL", "10.214.0.0/16")];
+    let own = [("DOCKER_HOST", host.as_str())];
     Cluster::start_with(&[&own[..], settings].concat()).await
 }
 
