@@ -66,6 +66,9 @@ pub async fn up(choices: Choices, output: &Output) -> Result<()> {
             std::env::current_exe()?.display()
         );
     }
+    for name in settings.unused() {
+        output.step(&format!("{name} is set, and not used by this version"));
+    }
     let state = settings.raw("ZEITWORK_STATE_DIR").context("ZEITWORK_STATE_DIR")?.to_owned();
     let home = Home::prepare(Path::new(&state))?;
     let _lock = lock(&home)?;

@@ -244,6 +244,11 @@ impl Settings {
         &self.unknown
     }
 
+    /// Settings that are set and have no effect in this version.
+    pub fn unused(&self) -> impl Iterator<Item = &'static str> + '_ {
+        names::UNUSED.iter().copied().filter(|name| self.is_set(name))
+    }
+
     /// For daemons, after the last getter and before anything is bound.
     ///
     /// # Errors

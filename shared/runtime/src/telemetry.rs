@@ -46,6 +46,8 @@ pub struct TelemetrySettings {
     pub filter: String,
     /// Base URL of an OTLP collector (HTTP), for example `http://127.0.0.1:4318`.
     pub otlp_endpoint: Option<String>,
+    /// Settings without effect, which somebody has set: the log begins with them.
+    pub unused: Vec<&'static str>,
 }
 
 impl TelemetrySettings {
@@ -55,7 +57,8 @@ impl TelemetrySettings {
     pub fn read(settings: &Settings) -> Self {
         let read = |name| settings.raw(name).filter(|text| !text.is_empty()).map(str::to_owned);
         let filter = read("RUST_LOG").unwrap_or_else(|| "info".to_owned());
-        Self { filter, otlp_endpoint: read("OTEL_EXPORTER_OTLP_ENDPOINT") }
+        let unused = settings.unused().collect();
+        Self { filter, otlp_endpoint: read("OTEL_EXPORTER_OTLP_ENDPOINT"), unused }
     }
 }
 
@@ -91,6 +94,9 @@ impl Telemetry {
             let location = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(panic.location = location, "panic");
         }));
+        for name in &settings.unused {
+            tracing::warn!(setting = name, "{name} is set, and not used by this version");
+        }
         Ok(Self { provider })
     }
 

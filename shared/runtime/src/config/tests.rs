@@ -141,8 +141,22 @@ fn arguments_are_flags_and_secrets_are_none() {
 #[test]
 fn every_default_of_the_table_reads() {
     let settings = Sources::new().load();
-    for name in ["ZEITWORK_API_ADDRESS", "ZEITWORK_EDGE_HTTP_ADDRESS"] {
-        assert_eq!(settings.list::<SocketAddr>(name).unwrap().len(), 1);
+    for setting in KNOWN.iter().filter(|setting| setting.name.ends_with("_ADDRESS")) {
+        let read = settings.list::<SocketAddr>(setting.name).unwrap();
+        assert_eq!(read.len(), 1, "{}", setting.name);
     }
     assert_eq!(Common::read(&settings).unwrap().state_dir.to_str(), Some(".zeitwork"));
+    assert_eq!(settings.finish(), Ok(()));
+}
+
+#[test]
+fn what_is_set_without_effect_is_said() {
+    let settings = environment(&[
+        ("ZEITWORK_REDIS_URL_FILE", "/run/secrets/redis"),
+        ("ZEITWORK_EDGE_HTTPS_ADDRESS", "0.0.0.0:443"),
+        ("ZEITWORK_API_ADDRESS", "127.0.0.1:1"),
+    ]);
+    let unused: Vec<&str> = settings.unused().collect();
+    assert_eq!(unused, ["ZEITWORK_REDIS_URL", "ZEITWORK_EDGE_HTTPS_ADDRESS"]);
+    assert_eq!(environment(&[]).unused().count(), 0);
 }
