@@ -8,13 +8,13 @@ use zeitwork_protocol::edge::EdgeReport;
 
 use crate::{Error, Result};
 
-/// How long an edge that is silent is waited for.
+/// How long an edge that is silent is waited for: as `zw.report_edge` has it.
 pub const LEASE: Duration = Duration::from_secs(15);
 
-/// Writes an edge's report and renews its lease.
+/// Writes an edge's report and renews its lease, which belongs to the session's login.
 ///
 /// # Errors
-/// Those of every statement.
+/// Those of every statement; a refusal where the lease is of another login.
 pub async fn report(
     connection: &mut PgConnection,
     id: EdgeId,
@@ -24,21 +24,15 @@ pub async fn report(
     let in_flight = serde_json::to_value(&report.in_flight)
         .map_err(|source| Error::Unreadable { what: "report of an edge", source })?;
     sqlx::query!(
-        "insert into edges (id, name, version, epoch, applied_generation, in_flight, lease_until)
-        values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))
-        on conflict (id) do update set
-            name = excluded.name, version = excluded.version, epoch = excluded.epoch,
-            applied_generation = excluded.applied_generation, in_flight = excluded.in_flight,
-            reported_at = now(), lease_until = excluded.lease_until",
+        r#"select zw.report_edge($1, $2, $3, $4, $5, $6)::text as "done""#,
         id as EdgeId,
         name,
         report.version,
         report.applied.epoch,
         report.applied.generation,
-        in_flight,
-        LEASE.as_secs_f64()
+        in_flight
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
     Ok(())
 }
@@ -48,6 +42,8 @@ pub async fn report(
 /// # Errors
 /// Those of every statement.
 pub async fn leave(connection: &mut PgConnection, id: EdgeId) -> Result<()> {
-    sqlx::query!("delete from edges where id = $1", id as EdgeId).execute(connection).await?;
+    sqlx::query!(r#"select zw.leave_edge($1)::text as "done""#, id as EdgeId)
+        .fetch_one(connection)
+        .await?;
     Ok(())
 }

@@ -65,7 +65,16 @@ pub struct Rights {
     pub may_create_roles: bool,
     /// Whether it may make tables here.
     pub may_create_schemas: bool,
+    /// Functions of the server by which every login can stop or fill the database, and that
+    /// every login may still call.
+    pub open_functions: i64,
 }
+
+/// Closes them; only a superuser can. The migrations do the same where they are run by one.
+pub const CLOSE_FUNCTIONS: &str = "do $$ declare it regprocedure; begin for it in select oid from \
+     pg_proc where pronamespace = 'pg_catalog'::regnamespace and (proname ~ \
+     '^(pg_advisory|pg_try_advisory|pg_sleep|lo_)' or proname in ('lowrite', 'loread')) loop \
+     execute format('revoke execute on function %s from public', it); end loop; end $$;";
 
 /// What the login of this connection may do.
 ///
@@ -76,7 +85,12 @@ pub async fn rights(connection: &mut PgConnection) -> Result<Rights> {
         r#"select r.rolname::text as "login!", current_database()::text as "database!",
             current_setting('server_version') as "server_version!",
             (r.rolsuper or r.rolcreaterole) as "may_create_roles!",
-            has_database_privilege(current_database(), 'create') as "may_create_schemas!"
+            has_database_privilege(current_database(), 'create') as "may_create_schemas!",
+            (select count(*) from pg_proc p
+             where p.pronamespace = 'pg_catalog'::regnamespace
+                and (p.proname ~ '^(pg_advisory|pg_try_advisory|pg_sleep|lo_)'
+                     or p.proname in ('lowrite', 'loread'))
+                and has_function_privilege('public', p.oid, 'execute')) as "open_functions!"
         from pg_roles r
         where r.rolname = current_user"#
     )
@@ -88,5 +102,6 @@ pub async fn rights(connection: &mut PgConnection) -> Result<Rights> {
         server_version: row.server_version,
         may_create_roles: row.may_create_roles,
         may_create_schemas: row.may_create_schemas,
+        open_functions: row.open_functions,
     })
 }

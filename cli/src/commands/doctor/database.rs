@@ -14,6 +14,7 @@ use crate::session::Session;
 
 const CHECK: &str = "database";
 const ROLES: &str = "database roles";
+const FUNCTIONS: &str = "database functions";
 const SCHEMA: &str = "database schema";
 const CLOCK: &str = "clock";
 /// Deadlines are the database's; beyond this, times in logs no longer fit together.
@@ -73,7 +74,11 @@ async fn at(url: &SecretString, given: bool) -> Vec<Finding> {
         }
     };
     let schema = migrate::check(&database).await.map_err(|error| error.to_string());
-    vec![server(&rights), roles(&rights), of_schema(schema), clock(skew_ms)]
+    // Before the schema is there nobody has closed anything.
+    let functions = schema.is_ok().then(|| functions(&rights));
+    let mut findings = vec![server(&rights), roles(&rights), of_schema(schema), clock(skew_ms)];
+    findings.extend(functions);
+    findings
 }
 
 fn server(rights: &Rights) -> Finding {
@@ -107,6 +112,21 @@ pub fn roles(rights: &Rights) -> Finding {
     let detail =
         format!("{} may not make what the platform needs; run as a superuser:", rights.login);
     Finding { check: ROLES.to_owned(), outcome: Outcome::Wrong, detail, remedy: statements }
+}
+
+/// What a superuser has to close where the migrations were not run by one.
+pub fn functions(rights: &Rights) -> Finding {
+    match rights.open_functions {
+        0 => Finding::ok(FUNCTIONS, "closed to the logins of daemons and nodes"),
+        open => {
+            let detail = format!(
+                "{open} by which any login can stop or fill the database are open; run as a \
+                 superuser in database {}:",
+                rights.database
+            );
+            Finding::hint(FUNCTIONS, detail, login::CLOSE_FUNCTIONS)
+        }
+    }
 }
 
 /// A name as SQL writes it.

@@ -4,7 +4,7 @@ use std::path::Path;
 use zeitwork_database::login::Rights;
 
 use super::Outcome;
-use super::database::{clock, roles};
+use super::database::{clock, functions, roles};
 use super::engine::body;
 use super::host::{in_path, port, room};
 
@@ -15,6 +15,7 @@ fn rights() -> Rights {
         server_version: "16.2".to_owned(),
         may_create_roles: true,
         may_create_schemas: true,
+        open_functions: 0,
     }
 }
 
@@ -30,6 +31,15 @@ fn missing_rights_are_answered_with_the_statements_that_give_them() {
             "grant create on database \"shop\" to \"pa\"\"as\";"
         ]
     );
+}
+
+#[test]
+fn functions_that_the_migrations_could_not_close_are_named_with_what_closes_them() {
+    assert_eq!(functions(&rights()).outcome, Outcome::Ok);
+    let finding = functions(&Rights { open_functions: 41, ..rights() });
+    assert_eq!(finding.outcome, Outcome::Hint);
+    assert!(finding.detail.contains("41") && finding.detail.contains("shop"), "{finding:?}");
+    assert!(finding.remedy[0].contains("revoke execute on function"), "{finding:?}");
 }
 
 #[test]

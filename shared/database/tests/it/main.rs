@@ -8,4 +8,5 @@ mod node_channel;
 mod owner;
 mod plans;
 mod restore;
+mod roles;
 mod standing_still;

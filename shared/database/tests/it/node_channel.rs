@@ -1,9 +1,11 @@
 //! A node sees and says what is its own, and can disturb nobody.
 
-use zeitwork_database::testing::TestDatabase;
+use zeitwork_database::testing::{TestDatabase, texts};
 use zeitwork_database::{Database, Error};
 
-async fn insert_node(database: &Database, name: &str) {
+use crate::roles::assert_refused;
+
+pub async fn insert_node(database: &Database, name: &str) {
     let mut connection = database.acquire().await.unwrap();
     sqlx::query(
         "with node as (insert into nodes (id, name, public_key, database_role)
@@ -33,33 +35,28 @@ async fn a_node_reads_its_own_target_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_is_refused_everything_that_is_not_its_own() {
+async fn a_node_writes_to_its_own_log_streams_and_to_no_other_s() {
     let world = TestDatabase::create().await;
-    insert_node(&world.owner, "refused-a").await;
-    let node = world.node("refused-a").await;
-    for statement in [
-        "select * from projects",
-        "select * from nodes",
-        "select * from node_reports",
-        "select * from api_keys",
-        "update node_targets set generation = 9",
-        "delete from node_targets",
-        "lock table node_targets in access exclusive mode",
-        "lock table route_gate in share row exclusive mode",
-        "set role zeitwork_operator",
-        "create table mine (id int)",
-        "create temporary table mine (id int)",
-        "select pg_advisory_lock(1)",
-        "select pg_sleep(1)",
-        "select lo_from_bytea(0, 'x')",
-        "select zw.create_login('x', 'zeitwork_api', 'y')",
-        "select zw.drop_log_partitions(current_date)",
-        "select zw.append_log('bld_other', 0, 1, now(), now(), 'x', false)",
-    ] {
-        let mut connection = node.acquire().await.unwrap();
-        let refused = sqlx::query(statement).execute(&mut *connection).await;
-        assert!(refused.is_err(), "{statement} was allowed");
-    }
+    insert_node(&world.owner, "logs-a").await;
+    insert_node(&world.owner, "logs-b").await;
+    world
+        .run(
+            "insert into organisations (id, slug, name)
+             values ('00000000-0000-0000-0000-000000000001', 'o', 'o');
+             insert into projects (id, organisation_id, slug, name, source_kind, url)
+             values ('00000000-0000-0000-0000-000000000002',
+                '00000000-0000-0000-0000-000000000001', 'p', 'p', 'git', 'https://x');
+             insert into log_streams (stream, organisation_id, project_id, node_id, last_sequence)
+             select 'bld_' || name, '00000000-0000-0000-0000-000000000001',
+                '00000000-0000-0000-0000-000000000002', id, 7 from nodes",
+        )
+        .await;
+    let (a, b) = (world.node("logs-a").await, world.node("logs-b").await);
+    let append = "select zw.append_log('bld_logs-b', 7, 1, now(), now(), 'x', false)";
+    assert_refused(&a, append).await;
+    assert_eq!(texts(&a, "select zw.log_position('bld_logs-b')").await, [""], "it is not A's");
+    assert_eq!(texts(&b, "select zw.log_position('bld_logs-b')").await, ["7"], "A wrote nothing");
+    assert_eq!(texts(&b, append).await, ["8"], "B may");
 }
 
 #[tokio::test(flavor = "multi_thread")]
