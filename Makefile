@@ -38,10 +38,11 @@ bench: ## the figures of docs/benchmarks; BENCH=push|rollback|webhook|route|memo
 	@cargo build --profile $(PROFILE) --workspace --bins
 	@$(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/zeitwork-bench $(BENCH)
 
-chaos: ## the stories about kills, frozen processes and a lost database
+# With CHAOS the operator dies before and after each step, else at one of both.
+chaos: ## the stories about kills, frozen processes and a lost database, at every step
 	@deploy/setup
 	@cargo build --workspace --bins
-	@cargo test -p zeitwork-tests faults
+	@CHAOS=1 cargo test -p zeitwork-tests faults
 
 coverage: ## lines that the tests reach
 	@deploy/setup

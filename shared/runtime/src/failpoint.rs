@@ -22,6 +22,7 @@ use std::path::Path;
 /// - `again`: the same at once: the process replaces itself by a new one. Memory, tasks and
 ///   connections are gone, as with `die`; no supervisor waits before the next start.
 /// - `hold`: this task waits while [`HELD`] is there, so that the process can be frozen here.
+/// - `note`: nothing else happens.
 pub const ARMED: &str = "failpoints";
 /// Where the daemon notes the places that it was at, a line `<step>.<moment>` each.
 pub const HIT: &str = "failpoints.hit";

@@ -6,4 +6,5 @@ mod hangs;
 mod kills;
 mod pushes;
 mod space;
+mod steps;
 mod zombies;
