@@ -1,6 +1,6 @@
 //! The loops: each reads one view, plans, and carries the plan out with compare-and-set.
 
-mod builds;
+pub(crate) mod builds;
 mod commit_status;
 mod heads;
 mod nodes;

@@ -4,20 +4,24 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use zeitwork_database::steps::instances::Observed;
 use zeitwork_database::views::nodes::{self, Build, Instance, Node};
 use zeitwork_database::{PgConnection, steps};
 use zeitwork_model::environment::Limits;
 use zeitwork_model::generation::Position;
-use zeitwork_model::instance::InstanceGoal;
+use zeitwork_model::instance::{InstanceGoal, InstanceStatus};
 use zeitwork_model::project::SourceKind;
+use zeitwork_model::reason::Reason;
 use zeitwork_protocol::sealed::Sealed;
 use zeitwork_protocol::target::{BuildTarget, InstanceTarget, NodeTarget};
+use zeitwork_runtime::lifecycle::chain;
 use zeitwork_runtime::{effect, step};
 use zeitwork_secrets::PublicKey;
 
+use crate::reconcilers::builds::fail;
 use crate::reconcilers::unavailable;
 use crate::seal::{self, Wanted};
-use crate::{Error, World, source};
+use crate::{Error, World, commit, source};
 
 /// A build is killed after 20 minutes.
 pub(crate) const BUILD_TIMEOUT_SECONDS: u32 = 1_200;
@@ -64,17 +68,30 @@ pub(crate) async fn next(
     let key = public_key(node)?;
     let mut composer = Composer { world, connection, key, written: written.as_ref() };
     let mut instances = Vec::new();
+    // One that cannot be composed must not keep the node from all the others.
     for row in &rows.instances {
-        instances.extend(composer.instance(row).await?);
+        match composer.instance(row).await {
+            Ok(target) => instances.extend(target),
+            Err(error) => give_up_instance(composer.connection, row, error).await?,
+        }
     }
     let mut builds = Vec::new();
     for row in rows.builds.iter().filter(|b| !b.cancel_requested) {
-        builds.extend(composer.build(row).await?);
+        match composer.build(row).await {
+            Ok(target) => builds.extend(target),
+            Err(error) => give_up_build(world, row, error).await?,
+        }
     }
-    let generation = match node.epoch.zip(node.generation) {
-        Some((old, generation)) if old == epoch => generation + 1,
-        _ => 1,
+    // The node has seen what the database has forgotten: it was set back. Nothing but a newer
+    // target is heard.
+    let ahead = node.applied().filter(|applied| applied.epoch == epoch);
+    let ahead = ahead.map_or(0, |applied| applied.generation);
+    let known = match node.epoch.zip(node.generation) {
+        Some((old, generation)) if old == epoch => generation,
+        _ => 0,
     };
+    let is_ahead = ahead > known;
+    let generation = known.max(ahead).saturating_add(1);
     let target = NodeTarget {
         version: zeitwork_protocol::VERSION,
         minimum_reader: 1,
@@ -83,13 +100,53 @@ pub(crate) async fn next(
         builds,
         keep_images: rows.kept_images,
     };
-    let same = written.is_some_and(|old| {
-        old.position.epoch == epoch
-            && old.instances == target.instances
-            && old.builds == target.builds
-            && old.keep_images == target.keep_images
-    });
+    let same = !is_ahead
+        && written.is_some_and(|old| {
+            old.position.epoch == epoch
+                && old.instances == target.instances
+                && old.builds == target.builds
+                && old.keep_images == target.keep_images
+        });
     Ok((!same).then_some(target))
+}
+
+/// Ends an instance that cannot be composed; what the database or another operator keeps from it
+/// is tried again.
+async fn give_up_instance(
+    connection: &mut PgConnection,
+    row: &Instance,
+    error: Error,
+) -> Result<(), Error> {
+    let reason = unreadable(error)?;
+    let gone = Observed {
+        from: row.status,
+        status: InstanceStatus::Failed,
+        reason: Some(&reason),
+        restarts: row.restarts,
+        exit_code: None,
+        oom_killed: false,
+        unhealthy_seconds: 0.0,
+    };
+    let observed = steps::instances::observe(connection, row.id, &gone);
+    effect(step!("nodes.give_up_instance"), observed).await?;
+    Ok(())
+}
+
+/// The same for a build.
+async fn give_up_build(world: &World, row: &Build, error: Error) -> Result<(), Error> {
+    let reason = unreadable(error)?;
+    let mut transaction = world.database.begin().await?;
+    fail(&mut transaction, row.id, row.attempt, &reason).await?;
+    commit(step!("nodes.give_up_build"), transaction).await
+}
+
+/// Why values cannot be handed out; errors that say nothing about them are handed back.
+fn unreadable(error: Error) -> Result<Reason, Error> {
+    if matches!(error, Error::Database(_)) {
+        return Err(error);
+    }
+    let text = format!("its variables cannot be opened: {}", chain(&error));
+    Ok(Reason::new("variables_unreadable", text))
 }
 
 fn public_key(node: &Node) -> Result<PublicKey, Error> {
@@ -118,7 +175,8 @@ struct Composer<'a> {
 }
 
 impl Composer<'_> {
-    /// None for an instance whose image is not on the node: there is nothing to start.
+    /// None for an instance whose image is not on the node, or that shall stop before the node
+    /// ever heard of it: there is nothing to start.
     async fn instance(&mut self, row: &Instance) -> Result<Option<InstanceTarget>, Error> {
         let (Some(image), Some(commit)) = (&row.engine_image, &row.commit_sha) else {
             return Ok(None);
@@ -126,6 +184,10 @@ impl Composer<'_> {
         let (Some(address), Ok(port)) = (v4(row), u16::try_from(row.port)) else {
             return Ok(None);
         };
+        let written = self.written.is_some_and(|t| t.instances.iter().any(|i| i.id == row.id));
+        if row.goal == InstanceGoal::Stop && !written {
+            return Ok(None);
+        }
         let settings = row.configuration.0.get(&row.process).cloned().unwrap_or_default();
         let label = row.label.as_deref().unwrap_or("app");
         Ok(Some(InstanceTarget {

@@ -163,7 +163,8 @@ fn failures(snapshot: &Snapshot, known: &BTreeSet<DeploymentId>) -> Vec<Failures
             deployment: f.deployment_id,
             process: f.process.clone(),
             count: u32::try_from(f.count).unwrap_or(u32::MAX),
-            last_at: f.last_at,
+            // A clock that was set back has it in the future.
+            last_at: f.last_at.min(snapshot.now),
             reason: Reason::new(&f.reason_code, f.reason_text.clone()),
         })
         .collect()

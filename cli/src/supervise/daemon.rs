@@ -122,8 +122,10 @@ impl Daemon {
         // Ctrl-C at a terminal reaches `zeitwork up` alone; it stops the others in order.
         command.process_group(0);
         let child = command.spawn().with_context(|| self.program.display().to_string())?;
-        if let Some(pid) = child.id() {
-            std::fs::write(self.pid_file(home), format!("{pid}\n"))?;
+        let noted = std::fs::write(self.pid_file(home), format!("{}\n", child.id().unwrap_or(0)));
+        if let Err(error) = noted {
+            // It runs and serves; what it costs is that a later start would not know it.
+            tracing::warn!(daemon = %self.name, %error, "the pid file cannot be written");
         }
         Ok(child)
     }

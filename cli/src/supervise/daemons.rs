@@ -1,12 +1,12 @@
 //! The four daemons of one host, and what each is told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use zeitwork_auth::api_key::ApiKey;
-use zeitwork_database::join;
 use zeitwork_database::login::Role;
+use zeitwork_database::{join, projects};
 use zeitwork_runtime::config::Settings;
 use zeitwork_secrets::master::MasterKey;
 use zeitwork_secrets::seal::PrivateKey;
@@ -42,7 +42,7 @@ pub async fn plan(
     prepared: &Prepared,
     owner: &ApiKey,
 ) -> Result<Vec<Daemon>> {
-    let master = master_key(home, settings)?;
+    let master = master_key(home, settings, prepared).await?;
     let mut api = api(home, settings, prepared, &master).await?;
     let owner_file = home.directory("api", api.account)?.join("owner.key");
     write_secret(&owner_file, &owner.expose().to_owned().into(), api.account)?;
@@ -213,11 +213,27 @@ fn copy_secret(daemon: &mut Daemon, name: &str, from: &Path, to: &Path) -> Resul
 }
 
 /// The master key's file, made on first start.
-fn master_key(home: &Home, settings: &Settings) -> Result<std::path::PathBuf> {
+/// The file of the master key: as given, else made once. Another than the one that the projects'
+/// keys were wrapped with is refused: every deployment with a variable would fail, one by one.
+async fn master_key(home: &Home, settings: &Settings, prepared: &Prepared) -> Result<PathBuf> {
     let path = settings
         .raw("ZEITWORK_MASTER_KEY_FILE")
-        .map_or_else(|| home.state.join("master.key"), std::path::PathBuf::from);
-    MasterKey::load_or_create(&path).context("the master key")?;
+        .map_or_else(|| home.state.join("master.key"), PathBuf::from);
+    let is_new = !path.exists();
+    let master = MasterKey::load_or_create(&path).context("the master key")?;
+    let mut connection = prepared.owner.acquire().await?;
+    let foreign = projects::keys_of_another_master(&mut connection, master.id()).await?;
+    if foreign > 0 {
+        if is_new {
+            let _ = std::fs::remove_file(&path);
+        }
+        bail!(
+            "{} {} the variables of {foreign} projects: put the master key of this installation \
+             there (a backup has it), or set ZEITWORK_MASTER_KEY_FILE",
+            path.display(),
+            if is_new { "is not there, and without it nobody can open" } else { "does not open" },
+        );
+    }
     Ok(path)
 }
 

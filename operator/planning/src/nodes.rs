@@ -60,6 +60,16 @@ pub fn status_after(row: Row, phase: Phase, current: bool) -> Option<InstanceSta
         (Status::Starting | Status::Pending, Phase::Healthy) if !row.was_healthy || current => {
             Status::Healthy
         }
+        // What was thawed and fails, or ended: it gets the deadline of everything that was healthy.
+        (Status::Starting | Status::Pending, Phase::Unhealthy | Phase::Waiting)
+            if row.was_healthy && current =>
+        {
+            Status::Unhealthy
+        }
+        // It was healthy for a moment that nobody heard of.
+        (Status::Starting | Status::Pending, Phase::Unhealthy) if !row.was_healthy => {
+            Status::Unhealthy
+        }
         (Status::Unhealthy, Phase::Healthy) => Status::Healthy,
         // An agent that was started again has to get to know what runs: the same process is as
         // healthy as it was, until a check says otherwise.

@@ -295,7 +295,7 @@ async fn cancel(connection: &mut PgConnection, id: BuildId, attempt: i32) -> Res
 }
 
 /// Ends a build and all that wait for it, with the same reason.
-pub(super) async fn fail(
+pub(crate) async fn fail(
     connection: &mut PgConnection,
     id: BuildId,
     attempt: i32,

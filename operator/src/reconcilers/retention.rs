@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use zeitwork_database::steps::retention;
+use zeitwork_runtime::failpoint::Step;
+use zeitwork_runtime::lifecycle::chain;
 use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
 use crate::{Error, World};
@@ -26,22 +28,42 @@ impl Reconciler for Retention {
     const NAME: &'static str = "retention";
     type Error = Error;
 
+    /// What cannot be removed keeps nothing else from being removed.
     async fn pass(&mut self) -> Result<PassReport, Error> {
         let mut connection = self.0.database.acquire().await?;
         let connection = &mut *connection;
-        let images = retention::images(connection, KEPT_DEPLOYMENTS);
-        let mut changed = effect(step!("retention.images"), images).await?;
+        let mut report = PassReport::default();
         let endpoints = retention::endpoints(connection);
-        changed += effect(step!("retention.endpoints"), endpoints).await?;
+        remove(&mut report, step!("retention.endpoints"), endpoints).await;
+        let images = retention::images(connection, KEPT_DEPLOYMENTS);
+        remove(&mut report, step!("retention.images"), images).await;
         let feed = retention::route_feed(connection);
-        changed += effect(step!("retention.route_feed"), feed).await?;
-        changed += effect(step!("retention.edges"), retention::edges(connection)).await?;
+        remove(&mut report, step!("retention.route_feed"), feed).await;
+        remove(&mut report, step!("retention.edges"), retention::edges(connection)).await;
         let logs = retention::logs(connection, LOG_DAYS);
-        changed += effect(step!("retention.logs"), logs).await?;
+        remove(&mut report, step!("retention.logs"), logs).await;
         let keys = retention::idempotency_keys(connection);
-        changed += effect(step!("retention.idempotency_keys"), keys).await?;
+        remove(&mut report, step!("retention.idempotency_keys"), keys).await;
         let deliveries = retention::webhook_deliveries(connection);
-        changed += effect(step!("retention.webhook_deliveries"), deliveries).await?;
-        Ok(PassReport { seen: 7, changed, ..PassReport::default() })
+        remove(&mut report, step!("retention.webhook_deliveries"), deliveries).await;
+        Ok(report)
+    }
+}
+
+/// Carries out the removal of one kind of thing and adds what became of it to the report.
+async fn remove(
+    report: &mut PassReport,
+    step: Step,
+    work: impl Future<Output = Result<u64, zeitwork_database::Error>>,
+) {
+    report.seen += 1;
+    match effect(step, work).await {
+        Ok(removed) => report.changed += removed,
+        Err(error) => {
+            let error = chain(&error);
+            tracing::warn!(step = step.0, error, "nothing could be removed");
+            report.failed += 1;
+            report.reasons.push(format!("{}: {error}", step.0));
+        }
     }
 }

@@ -6,6 +6,7 @@ mod agent;
 mod builds;
 mod edge;
 mod lasting;
+mod lasting_states;
 mod nodes;
 mod reports;
 mod retention;

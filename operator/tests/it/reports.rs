@@ -22,3 +22,11 @@ async fn every_reconciler_tells_of_its_passes() {
         where passes > 0 and error is null";
     world.until(told, &ALL.join(" ")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_quotes_a_nul_is_heard() {
+    let world = World::new().await;
+    world.agent.problem(Some("ADD http://a\0b /x"));
+    let told = "select problems->0->>'text' from nodes";
+    world.until(told, "ADD http://a\u{fffd}b /x").await;
+}

@@ -129,3 +129,21 @@ async fn the_route_feed_keeps_what_an_edge_has_not_applied_and_the_newest_of_eac
     world.until(left, "1 of 1").await;
     operator.stop_now();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_removed_keeps_nothing_else() {
+    let world = World::without_operator().await;
+    execute(
+        &world.database.owner,
+        "alter table images rename column held_at to held;
+        insert into edges (id, name, version, epoch, lease_until)
+        values (gen_random_uuid(), 'old', 'test', 1, now() - interval '2 days')",
+    )
+    .await;
+    let operator = world.start_operator().await;
+    world.until("select count(*) from edges where name = 'old'", "0").await;
+    let told = "select detail->>'reasons' like '%retention.images%' from reconciler_reports
+        where name = 'retention'";
+    world.until(told, "true").await;
+    operator.stop_now();
+}

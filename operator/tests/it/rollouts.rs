@@ -118,26 +118,6 @@ async fn what_crashes_fails_at_once_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stays_unhealthy_is_replaced() {
-    let world = World::new().await;
-    let deployment = world.push('a').await;
-    world.until_deployment(deployment, "live").await;
-    let sick = world.agent.instances_wanted()[0].id;
-    world.agent.sicken(sick);
-    let row = format!("select status || ' ' || goal from instances where id = '{}'", sick.0);
-    world.until(&row, "unhealthy run").await;
-    world.until("select count(*) from instances", "1").await;
-    execute(&world.database.owner, "update instances set deadline_at = now()").await;
-    world.until(&row, "stopped stop").await;
-    world.until("select count(*) from instances where status = 'healthy'", "1").await;
-    let mut wanted = world.agent.instances_wanted().into_iter();
-    let successor = wanted.find(|i| i.goal == InstanceGoal::Run).unwrap().id;
-    let id = format!("\"{successor}\"");
-    world.until("select route->'endpoints'->0->'instance' from routes", &id).await;
-    assert_eq!(world.one("select count(*) from instances").await, "2", "no more were started");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_old_one_stays_until_every_edge_has_the_route_and_nothing_is_in_flight() {
     let world = World::new().await;
     let first = world.push('a').await;

@@ -334,3 +334,17 @@ pub async fn insert_key(
     .await?;
     Ok(())
 }
+
+/// How many projects' keys another master key than this one opens.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn keys_of_another_master(connection: &mut PgConnection, id: &str) -> Result<i64> {
+    let row = sqlx::query!(
+        r#"select count(distinct project_id) as "count!" from project_keys where master_key <> $1"#,
+        id
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(row.count)
+}

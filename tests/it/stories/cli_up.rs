@@ -136,6 +136,22 @@ async fn a_start_that_fails_says_why_and_leaves_nothing_running() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_master_key_is_told_at_once_and_no_other_is_made_in_its_place() {
+    let mut cluster = Cluster::start().await;
+    let (_, project, _, commit) = live_project(&cluster, "acme/keys").await;
+    cluster.stop();
+    let (key, aside) = (cluster.state.join("master.key"), cluster.state.join("aside.key"));
+    std::fs::rename(&key, &aside).unwrap();
+    let refused = up(&cluster.state).output().await.unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && words.contains("master.key is not there"), "{words}");
+    assert!(!key.exists(), "another key would look like the right one");
+    std::fs::rename(&aside, &key).unwrap();
+    cluster.restart().await;
+    cluster.page_with(&project.host, &format!("commit={commit}"), LIVE_LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_terminal_stops_everything_as_an_interrupt_does() {
     let mut up = Up::prepare(PUBLIC).await;
     // Whoever runs the tests may have wanted SIGHUP ignored, and children inherit that.

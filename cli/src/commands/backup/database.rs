@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
-use zeitwork_database::{Database, PoolSettings, migrate, restore};
+use zeitwork_database::{Database, PoolSettings, migrate, projects, restore};
 use zeitwork_postgres::{Binaries, Durability, Options, SUPERUSER, Server};
 use zeitwork_secrets::master::MasterKey;
 
@@ -85,7 +85,7 @@ impl Source {
         let arguments = ["--no-owner", "--exit-on-error", "--single-transaction", &file];
         self.tool("pg_restore", &arguments).await?;
         let master = MasterKey::load(&archive.path(archive::MASTER_KEY))?;
-        let foreign = restore::keys_of_another_master(&mut connection, master.id()).await?;
+        let foreign = projects::keys_of_another_master(&mut connection, master.id()).await?;
         if foreign > 0 {
             bail!("the backup's master key does not open {foreign} projects: use another backup");
         }

@@ -31,6 +31,31 @@ fn a_report_moves_a_row_as_the_table_says() {
     }
 }
 
+/// Where the operator acts by itself later: the row is healthy, gone, or has a deadline; one that
+/// was never healthy is given up by its node, which then says that it failed.
+#[test]
+fn no_report_about_what_shall_run_leaves_it_where_nobody_acts() {
+    use Phase::{Failed, Healthy, Starting, Unhealthy, Waiting};
+    let rows = [Status::Pending, Status::Starting, Status::Healthy, Status::Unhealthy]
+        .into_iter()
+        .flat_map(|status| [(status, false), (status, true)])
+        .map(|(status, was_healthy)| Row { status, goal: Run, was_healthy, restarted: true });
+    for row in rows {
+        for phase in [Waiting, Starting, Healthy, Unhealthy, Failed] {
+            let after = status_after(row, phase, true).unwrap_or(row.status);
+            let is_right = match (phase, after) {
+                (Healthy, Status::Healthy) | (Failed, Status::Failed) => true,
+                (Unhealthy | Waiting | Starting, Status::Unhealthy) => true,
+                (Waiting, Status::Pending | Status::Starting) => !row.was_healthy,
+                // Its check ends: well, or as unhealthy.
+                (Starting, Status::Starting | Status::Pending) => true,
+                _ => false,
+            };
+            assert!(is_right, "{row:?} {phase:?} leads to {after}");
+        }
+    }
+}
+
 #[test]
 fn what_was_frozen_is_healthy_only_by_a_report_about_its_new_goal() {
     let row = Row { status: Status::Starting, goal: Run, was_healthy: true, restarted: false };

@@ -42,7 +42,8 @@ pub(super) async fn take_in(
     let (Some(document), Some(reported_at)) = (&node.report, node.reported_at) else {
         return Ok(None);
     };
-    if node.taken_in_at.is_some_and(|at| at >= reported_at) {
+    // Another time, not a later one: the database's clock may have been set back.
+    if node.taken_in_at == Some(reported_at) {
         return Ok(None);
     }
     let report: NodeReport = serde_json::from_value(document.clone())?;
@@ -88,8 +89,11 @@ async fn take_in_instance(
 ) -> Result<u64, Error> {
     let current = is_current(row, report, written);
     let Some(said) = report.instances.iter().find(|i| i.id == row.id) else {
-        // A node that was told to stop it and does not have it has nothing left to stop.
-        if row.goal == InstanceGoal::Stop && current {
+        // A node that was told to stop it and does not have it has nothing left to stop; one that
+        // was never told of it has nothing at all.
+        let told = written.is_none_or(|target| target.instances.iter().any(|i| i.id == row.id));
+        let never = !told && written.map(|target| target.position) == report.applied;
+        if row.goal == InstanceGoal::Stop && (current || never) {
             let gone = observed(row, InstanceStatus::Stopped, None);
             return write(connection, row, &gone).await;
         }

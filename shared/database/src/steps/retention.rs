@@ -18,7 +18,15 @@ const BATCH: i64 = 1_000;
 /// Those of every statement.
 pub async fn images(connection: &mut PgConnection, kept: i64) -> Result<u64> {
     let done = sqlx::query!(
-        "update images i set deleted_at = now()
+        "with ranked as materialized (
+            select d.image_id, row_number() over (
+                partition by d.environment_id order by d.live_at desc) as place
+            from deployments d
+            join environments e on e.id = d.environment_id and e.deleted_at is null
+            where d.status in ('live', 'retired') and d.live_at is not null
+                and d.image_id is not null
+        )
+        update images i set deleted_at = now()
         where i.deleted_at is null and i.held_at < now() - interval '10 minutes'
             and not exists (select from deployments d
                             where d.image_id = i.id
@@ -26,16 +34,9 @@ pub async fn images(connection: &mut PgConnection, kept: i64) -> Result<u64> {
             and not exists (select from instances n
                             join deployments d on d.id = n.deployment_id
                             where d.image_id = i.id and n.status not in ('stopped', 'failed'))
-            and i.id not in (
-                select r.image_id from (
-                    select d.image_id, row_number() over (
-                        partition by d.environment_id order by d.live_at desc) as place
-                    from deployments d
-                    join environments e on e.id = d.environment_id and e.deleted_at is null
-                    where d.status in ('live', 'retired') and d.live_at is not null
-                        and d.image_id is not null
-                ) r
-                where r.place <= $1
+            and not exists (
+                select from ranked r
+                where r.image_id = i.id and r.place <= $1
                     and (r.place <= 2 or not exists (
                         select from image_locations l
                         join nodes n on n.id = l.node_id

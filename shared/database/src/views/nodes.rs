@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use sqlx::types::ipnetwork::IpNetwork;
 use time::OffsetDateTime;
 use zeitwork_model::environment::ProcessConfiguration;
+use zeitwork_model::generation::Position;
 use zeitwork_model::id::{
     BuildId, DeploymentId, EnvironmentId, InstanceId, NodeId, OrganisationId, ProjectId,
     VariableSetId,
@@ -50,6 +51,12 @@ impl Node {
     #[must_use]
     pub fn written(&self) -> Option<NodeTarget> {
         serde_json::from_value(self.target.clone()?).ok()
+    }
+
+    /// The target that the node works on, by its newest report.
+    #[must_use]
+    pub fn applied(&self) -> Option<Position> {
+        serde_json::from_value(self.report.as_ref()?.get("applied")?.clone()).ok()
     }
 }
 

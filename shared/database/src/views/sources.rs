@@ -48,7 +48,8 @@ macro_rules! github_projects {
     };
 }
 
-/// Projects whose repository is not resolved, or has a reason that may be over.
+/// Projects whose repository is not resolved, or has a reason that may be over: first those that
+/// nobody has looked at, then by how long ago they changed.
 ///
 /// # Errors
 /// Those of every statement.
@@ -56,7 +57,7 @@ pub async fn unresolved(connection: &mut PgConnection) -> Result<Vec<GithubProje
     let rows = github_projects!(
         "and (p.repository_id is null or p.installation_id is null
         or p.source_reason_code is not null)
-        order by p.id
+        order by p.source_reason_code is not null, p.updated_at
         limit 1000"
     )
     .fetch_all(connection)
