@@ -78,6 +78,12 @@ impl Up {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// The settings of the next start.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(String, String)> {
+        self.environment.clone()
+    }
+
     /// Starts `zeitwork up` and waits until it is ready.
     ///
     /// # Panics

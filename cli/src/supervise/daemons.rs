@@ -14,8 +14,7 @@ use zeitwork_secrets::seal::PrivateKey;
 use super::daemon::Daemon;
 use super::database::{Prepared, give_login};
 use super::home::{Account, Home, write_secret};
-use super::ports;
-use super::secret;
+use super::{node_name, ports, secret};
 
 /// What every program may know of the host.
 const INHERITED: &[&str] = &[
@@ -150,14 +149,20 @@ async fn node(home: &Home, settings: &Settings, prepared: &Prepared) -> Result<D
             set(&mut daemon, name, &value);
         }
     }
-    let name = settings.raw("ZEITWORK_NODE_NAME").map_or_else(host_name, str::to_owned);
     let key_file = settings
         .raw("ZEITWORK_NODE_KEY_FILE")
         .map_or_else(|| directory.join("node.key"), std::path::PathBuf::from);
     let key = PrivateKey::load_or_create(&key_file).context("the node's private key")?;
+    let public_key = key.public();
     let mut connection = prepared.owner.acquire().await?;
-    let login_name = join::ensure(&mut connection, &name, key.public().as_bytes()).await?;
+    let name = match node_name::remembered(&directory)? {
+        Some(name) => Some(name),
+        None => join::name_of(&mut connection, public_key.as_bytes()).await?,
+    };
+    let name = node_name::choose(name, settings.raw("ZEITWORK_NODE_NAME"))?;
+    let login_name = join::ensure(&mut connection, &name, public_key.as_bytes()).await?;
     drop(connection);
+    node_name::remember(&directory, &name)?;
     set(&mut daemon, "ZEITWORK_NODE_NAME", &name);
     set(&mut daemon, "ZEITWORK_NODE_KEY_FILE", &key_file.display().to_string());
     login(&mut daemon, prepared, &login_name, Role::Node, &directory).await?;
@@ -250,11 +255,4 @@ pub fn owner_key(home: &Home, settings: &Settings) -> Result<ApiKey> {
     let key = ApiKey::generate();
     write_secret(&file, &key.expose().to_owned().into(), Account::Own)?;
     Ok(key)
-}
-
-/// The host's name as a node's name may be: lower case letters, digits and hyphens.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let slug = zeitwork_model::name::slug_of(name.trim());
-    if slug.is_empty() { "node".to_owned() } else { slug }
 }

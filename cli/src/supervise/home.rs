@@ -161,12 +161,17 @@ fn installation_id(state: &Path) -> Result<String> {
     Ok(id)
 }
 
-/// Whole or not at all: everything of ours on an engine is known by it.
+/// Everything of ours on an engine is known by it.
 pub fn write_installation(state: &Path, id: &str) -> Result<()> {
-    let (draft, path) = (state.join("installation.draft"), state.join("installation"));
+    write_whole(state, "installation", id)
+}
+
+/// Writes one line whole or not at all, so that it outlives a power cut.
+pub fn write_whole(directory: &Path, name: &str, line: &str) -> Result<()> {
+    let (draft, path) = (directory.join(format!("{name}.draft")), directory.join(name));
     let mut file = fs::File::create(&draft)?;
-    file.write_all(format!("{id}\n").as_bytes())?;
+    file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, &path).with_context(|| path.display().to_string())?;
-    fs::File::open(state)?.sync_all().with_context(|| state.display().to_string())
+    fs::File::open(directory)?.sync_all().with_context(|| directory.display().to_string())
 }

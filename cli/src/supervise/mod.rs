@@ -13,6 +13,7 @@ pub mod home;
 mod interrupt;
 mod lock;
 mod logs;
+mod node_name;
 mod patience;
 pub mod ports;
 mod printed;

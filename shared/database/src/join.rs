@@ -30,3 +30,24 @@ pub async fn ensure(
     .await?;
     row.map(|row| row.database_role).ok_or(Error::NotFound("node"))
 }
+
+/// The name by which the node with this key has joined; of several, that of the one that reported
+/// last.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn name_of(
+    connection: &mut PgConnection,
+    public_key: &[u8; 32],
+) -> Result<Option<String>> {
+    let row = sqlx::query!(
+        "select name from nodes
+        where public_key = $1
+        order by reported_at desc nulls last
+        limit 1",
+        public_key.as_slice()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.name))
+}

@@ -5,6 +5,7 @@ mod engine;
 mod hangs;
 mod kills;
 mod pushes;
+mod renamed;
 mod space;
 mod steps;
 mod zombies;

@@ -38,7 +38,11 @@ pub const KNOWN: &[Setting] = &[
     plain("ZEITWORK_NETWORK_POOL", None, "network from which instances get addresses"),
     plain("ZEITWORK_EGRESS_ALLOW", None, "private networks that builds and instances may reach"),
     plain("ZEITWORK_BUILD_DISK_FLOOR_MB", Some("2000"), "disk that must be free for a build"),
-    plain("ZEITWORK_NODE_NAME", None, "name of this node; unset: the host's"),
+    plain(
+        "ZEITWORK_NODE_NAME",
+        None,
+        "name of this node; unset: the one it joined with, at first the host's",
+    ),
     plain("ZEITWORK_NODE_KEY_FILE", None, "file of this node's private key"),
     secret("ZEITWORK_JOIN_TOKEN", "token with which a node joins, once"),
     plain("ZEITWORK_MASTER_KEY_FILE", None, "file of the master key; made on first start"),

@@ -44,7 +44,7 @@ fn all_mistakes_are_reported_at_once() {
             "ZEITWORK_API_ADDRESS: \"nowhere\" (environment): invalid socket address syntax",
             "ZEITWORK_GITHUB_APP_ID: \"seven\" (environment): invalid digit found in string",
             "ZEITWORK_GITHUB_WEBHOOK_SECRET: is set but empty; unset it or give it a value",
-            "ZEITWORK_NODE_NAME: is not set (name of this node; unset: the host's)",
+            "ZEITWORK_NODE_NAME: is not set (name of this node; unset: the one it joined with, at first the host's)",
             "ZEITWORK_API_ADRESS: no such setting (environment); \
              did you mean ZEITWORK_API_ADDRESS?",
         ]
