@@ -7,7 +7,7 @@ use garde::Validate;
 use http::HeaderMap;
 use http::header::ACCEPT;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use zeitwork_database::{builds, deployments};
 use zeitwork_model::id::{BuildId, DeploymentId};
 use zeitwork_model::page::Page;
@@ -39,6 +39,14 @@ pub struct StreamQuery {
     #[garde(range(min = 1, max = 1000))]
     limit: Option<usize>,
 }
+
+/// Server-sent events, for who asks with `Accept: text/event-stream`. `event:` is `line` (`data:` is
+/// an item as on a page), `gap` (something is missing), `slow` (the reader did not keep up) or `end`.
+/// `id:` resumes behind an event, given back as it came: in `Last-Event-ID`, or as `cursor`.
+#[derive(ToSchema)]
+#[schema(value_type = String)]
+#[expect(dead_code, reason = "describes what is written event by event")]
+pub struct EventStream(String);
 
 impl StreamQuery {
     fn cursor(&self, headers: &HeaderMap) -> Option<String> {
@@ -89,9 +97,11 @@ async fn lines(
 
 #[utoipa::path(get, path = "/builds/{build}/logs", tag = "builds",
     operation_id = "get_build_logs",
-    params(("build" = BuildId, Path, description = "Id"), StreamQuery),
-    responses((status = 200, body = Page<LogLine>,
-        description = "A page, or with Accept: text/event-stream a stream of lines")))]
+    params(("build" = BuildId, Path, description = "Id"), StreamQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "As cursor, and wins")),
+    responses((status = 200,
+        description = "A page, or a stream of lines; its `id:` is a sequence number",
+        content((Page<LogLine> = "application/json"), (EventStream = "text/event-stream")))))]
 /// The lines of a build, oldest first.
 pub async fn of_build(
     State(app): State<App>,
@@ -108,9 +118,11 @@ pub async fn of_build(
 
 #[utoipa::path(get, path = "/deployments/{deployment}/logs", tag = "deployments",
     operation_id = "get_deployment_logs",
-    params(("deployment" = DeploymentId, Path, description = "Id"), StreamQuery),
-    responses((status = 200, body = Page<LogLine>,
-        description = "A page, or with Accept: text/event-stream a stream of lines")))]
+    params(("deployment" = DeploymentId, Path, description = "Id"), StreamQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "As cursor, and wins")),
+    responses((status = 200,
+        description = "A page, or a stream of lines; its `id:` is opaque, as it stands for a place in several logs",
+        content((Page<LogLine> = "application/json"), (EventStream = "text/event-stream")))))]
 /// The lines of a deployment's build and instances, oldest first.
 pub async fn of_deployment(
     State(app): State<App>,
@@ -129,9 +141,11 @@ pub async fn of_deployment(
 #[utoipa::path(get, path = "/projects/{project}/environments/{environment}/logs",
     tag = "environments", operation_id = "get_environment_logs", params(
         ("project" = String, Path, description = "Id or slug"),
-        ("environment" = String, Path, description = "Id or name"), StreamQuery),
-    responses((status = 200, body = Page<LogLine>,
-        description = "A page, or with Accept: text/event-stream a stream of lines")))]
+        ("environment" = String, Path, description = "Id or name"), StreamQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "As cursor, and wins")),
+    responses((status = 200,
+        description = "A page, or a stream of lines; its `id:` is opaque, as it stands for a place in several logs",
+        content((Page<LogLine> = "application/json"), (EventStream = "text/event-stream")))))]
 /// The lines of an environment's instances, oldest first, across deployments.
 pub async fn of_environment(
     State(app): State<App>,
@@ -149,9 +163,11 @@ pub async fn of_environment(
 #[utoipa::path(get, path = "/projects/{project}/environments/{environment}/events",
     tag = "environments", operation_id = "get_environment_events", params(
         ("project" = String, Path, description = "Id or slug"),
-        ("environment" = String, Path, description = "Id or name"), StreamQuery),
-    responses((status = 200, body = Page<Event>,
-        description = "A page, or with Accept: text/event-stream a stream of events")))]
+        ("environment" = String, Path, description = "Id or name"), StreamQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "As cursor, and wins")),
+    responses((status = 200,
+        description = "A page, or a stream of events; its `id:` is a sequence number",
+        content((Page<Event> = "application/json"), (EventStream = "text/event-stream")))))]
 /// What happened in an environment, oldest first.
 pub async fn events(
     State(app): State<App>,

@@ -6,22 +6,23 @@ use zeitwork_database::{installation, system};
 use zeitwork_model::page::Page;
 
 use crate::error::Answer;
-use crate::extract::{Caller, can};
+use crate::extract::{Caller, PageQuery, can};
 use crate::state::App;
 use crate::views::system::{Consistency, ReconcilerReport, Version};
 
 #[utoipa::path(get, path = "/system/reconcilers", tag = "system",
-    operation_id = "list_reconcilers",
+    operation_id = "list_reconcilers", params(PageQuery),
     responses((status = 200, body = Page<ReconcilerReport>)))]
-/// What each loop of the operator did last.
+/// What each loop of the operator did last, by name.
 pub async fn reconcilers(
     State(app): State<App>,
     _caller: Caller<can::ReadSystem>,
+    page: PageQuery,
 ) -> Answer<Json<Page<ReconcilerReport>>> {
     let mut connection = app.database.acquire().await?;
-    let rows = system::reconcilers(&mut connection).await?;
-    let items = rows.into_iter().map(ReconcilerReport::from).collect();
-    Ok(Json(Page { items, next_cursor: None }))
+    let after = page.after::<String>()?;
+    let rows = system::reconcilers(&mut connection, after.as_deref(), page.rows()).await?;
+    Ok(Json(page.finish(rows, |row| row.name.clone(), ReconcilerReport::from)))
 }
 
 #[utoipa::path(get, path = "/system/consistency", tag = "system",

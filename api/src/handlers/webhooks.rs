@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use axum::extract::{FromRequest, Request, State};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use zeitwork_auth::signature;
@@ -22,6 +22,12 @@ pub const BODY_MAXIMUM: usize = 25 * 1024 * 1024;
 const LARGE: usize = 1024 * 1024;
 /// So many large ones are read at once: memory is bounded whatever strangers send.
 pub const LARGE_AT_ONCE: usize = 8;
+
+/// Where deliveries are found, by the platform's owner.
+const DELIVERIES: &str = "/api/v1/system/webhook-deliveries";
+
+/// 202, and where it is found.
+type Stored = (StatusCode, [(HeaderName, &'static str); 1]);
 
 /// What is looked up by: everything else of the payload is the operator's business.
 #[derive(Debug, Default, Deserialize)]
@@ -61,7 +67,7 @@ struct Installation {
         ("X-Hub-Signature-256" = String, Header, description = "HMAC SHA-256 of the body")),
     responses((status = 202, description = "Stored, now or before")))]
 /// Takes a delivery of GitHub.
-pub async fn github(State(app): State<App>, request: Request) -> Answer<StatusCode> {
+pub async fn github(State(app): State<App>, request: Request) -> Answer<Stored> {
     if app.config.webhook_secrets.is_empty() {
         return Err(Code::GithubNotConfigured.into());
     }
@@ -95,7 +101,7 @@ pub async fn github(State(app): State<App>, request: Request) -> Answer<StatusCo
     let (id, event) = (delivery.id, delivery.event.clone());
     let new = app.inbox.store(delivery).await?;
     tracing::info!(delivery.id = %id, delivery.new = new, event, "delivery");
-    Ok(StatusCode::ACCEPTED)
+    Ok((StatusCode::ACCEPTED, [(LOCATION, DELIVERIES)]))
 }
 
 /// What does not say how long it is counts as large.

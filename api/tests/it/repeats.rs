@@ -94,3 +94,53 @@ async fn whoever_lost_the_claim_meanwhile_changes_nothing() {
     assert!(matches!(slow.status.as_u16(), 409 | 503), "{}", slow.text);
     assert_eq!(wishes(&world).await, 1);
 }
+
+#[tokio::test]
+async fn a_repetition_while_the_first_is_at_work_is_told_so_and_later_gets_its_answer() {
+    let world = World::start().await;
+    let user = world.user(Scope::Write).await;
+    user.project("shop").await;
+    let mut hold = world.database.owner.begin().await.unwrap();
+    execute_in(&mut hold, "lock table wishes in access exclusive mode").await;
+    let second = async {
+        until(&world, "select 1 from idempotency_keys").await;
+        let second = deploy(&user, "at work").await;
+        hold.rollback().await.unwrap();
+        second
+    };
+    let (first, second) = tokio::join!(deploy(&user, "at work"), second);
+    second.problem(409, "conflict");
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    let third = deploy(&user, "at work").await;
+    assert_eq!(third.headers["idempotency-replayed"], "true");
+    assert_eq!(first.expect(202), third.expect(202));
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_route_and_to_one_api_key() {
+    let world = World::start().await;
+    let user = world.user(Scope::Write).await;
+    user.project("shop").await;
+    let first = deploy(&user, "mine").await.expect(202);
+    let path = "/projects/shop/environments/production/redeploy";
+    let elsewhere = user.request(Method::POST, path).header("idempotency-key", "mine");
+    Reply::of(elsewhere).await.problem(422, "idempotency_key_reused");
+    let colleague = world.colleague(user.organisation, Scope::Write).await;
+    let theirs = deploy(&colleague, "mine").await;
+    assert!(!theirs.headers.contains_key("idempotency-replayed"));
+    assert_ne!(theirs.expect(202)["id"], first["id"], "another API key's word is its own");
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_gives_the_key_back() {
+    let world = World::start().await;
+    let user = world.user(Scope::Write).await;
+    user.project("shop").await;
+    world.database.run("alter table wishes rename to wishes_away").await;
+    deploy(&user, "again").await.problem(500, "internal");
+    world.database.run("alter table wishes_away rename to wishes").await;
+    let again = deploy(&user, "again").await;
+    assert!(!again.headers.contains_key("idempotency-replayed"));
+    again.expect(202);
+    assert_eq!(wishes(&world).await, 1);
+}

@@ -76,6 +76,24 @@ impl Stock {
         user.world.database.run(script).await;
     }
 
+    /// Brings it into the state in which an operation has something to do.
+    pub async fn prepare(&self, user: &User<'_>, operation: &str) {
+        let script = match operation {
+            "roll_back" => return self.retire(user).await,
+            "retry_build" => format!(
+                "update builds set status = 'failed', finished_at = now(), reason_code = 'x',
+                    reason_text = 'x'
+                 where id = '{}'",
+                self.build.0
+            ),
+            "uncordon_node" => {
+                format!("update nodes set status = 'cordoned' where id = '{}'", self.node.0)
+            }
+            _ => return,
+        };
+        user.world.database.run(script).await;
+    }
+
     /// The deployment has been live and another one is.
     pub async fn retire(&self, user: &User<'_>) {
         let (organisation, project) = (user.organisation.0, self.project.0);

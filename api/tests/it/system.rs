@@ -48,6 +48,22 @@ async fn metrics_and_details_are_for_this_host_and_the_platform() {
 }
 
 #[tokio::test]
+async fn what_is_not_ready_is_told_from_afar_to_the_platform_alone() {
+    let world = World::start().await;
+    let (owner, user) = (world.user(Scope::Platform).await, world.user(Scope::Admin).await);
+    let get = || {
+        let url = format!("http://{}/readyz", world.address);
+        world.http.get(url).header("x-forwarded-for", "192.0.2.1")
+    };
+    for request in [get(), get().bearer_auth("zk_none"), get().bearer_auth(&user.key)] {
+        assert_eq!(Reply::of(request).await.problem(503, "not_ready")["errors"], json!([]));
+    }
+    let told = Reply::of(get().bearer_auth(&owner.key)).await.problem(503, "not_ready");
+    assert_eq!(told["errors"][0]["pointer"], "/checks/edge", "{told}");
+    assert_eq!(told["errors"][1]["detail"], "no nodes that reported in the last 20 s");
+}
+
+#[tokio::test]
 async fn the_platform_sees_and_drains_nodes() {
     let world = World::start().await;
     let owner = world.user(Scope::Platform).await;
@@ -69,6 +85,20 @@ async fn the_system_describes_itself() {
     let owner = world.user(Scope::Platform).await;
     assert_eq!(owner.get("/system/consistency").await.expect(200)["consistent"], true);
     assert_eq!(owner.get("/system/reconcilers").await.expect(200)["items"], json!([]));
+    let rows = "insert into reconciler_reports
+            (name, last_pass_at, duration_ms, passes, actions, drift_found)
+        select name, now(), 1, 1, 0, 0 from unnest(array['routes', 'builds', 'nodes']) as name";
+    world.database.run(rows).await;
+    let first = owner.get("/system/reconcilers?limit=2").await.expect(200);
+    let names = |page: &serde_json::Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|item| crate::stock::text(&item["name"])).collect()
+    };
+    assert_eq!(names(&first), ["builds", "nodes"]);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = owner.get(&format!("/system/reconcilers?limit=2&cursor={cursor}")).await;
+    let second = second.expect(200);
+    assert_eq!((names(&second), &second["next_cursor"]), (vec!["routes".to_owned()], &json!(null)));
     let version = owner.get("/system/version").await.expect(200);
     assert_eq!(version["installation"].as_str().unwrap().len(), 8);
     let page = Reply::of(world.http.get(world.url("/docs"))).await;
@@ -76,6 +106,7 @@ async fn the_system_describes_itself() {
     let policy = page.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'"));
     assert!(!page.text.contains("http://") && !page.text.contains("https://"), "no other host");
+    assert!(page.text.contains("}).catch(error => {"), "what keeps it from being shown is said");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use zeitwork_auth::signature::header_value;
 use zeitwork_database::webhook_deliveries;
+use zeitwork_model::scope::Scope;
 
 use crate::support::{Reply, SECRET, World};
 
@@ -34,7 +35,11 @@ async fn a_signed_delivery_is_stored_once_however_often_it_comes() {
     for _ in 0..3 {
         let request = json(delivery(&world, "d-1"));
         let signed = request.header("x-hub-signature-256", sign(SECRET, BODY.as_bytes()));
-        Reply::of(signed).await.expect(202);
+        let reply = Reply::of(signed).await;
+        let place = reply.headers["location"].to_str().unwrap().to_owned();
+        reply.expect(202);
+        let found = world.user(Scope::Platform).await.get(&place).await.expect(200);
+        assert_eq!(found["items"][0]["delivery_id"], "d-1");
     }
     let rows = stored(&world).await;
     assert_eq!(rows.len(), 1);

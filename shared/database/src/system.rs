@@ -52,17 +52,24 @@ pub struct ReconcilerReport {
     pub detail: serde_json::Value,
 }
 
-/// Every reconciler, by name.
+/// Reconcilers by name, those behind `after`.
 ///
 /// # Errors
 /// Those of every statement.
-pub async fn reconcilers(connection: &mut PgConnection) -> Result<Vec<ReconcilerReport>> {
+pub async fn reconcilers(
+    connection: &mut PgConnection,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<ReconcilerReport>> {
     let rows = sqlx::query_as!(
         ReconcilerReport,
         "select name, last_pass_at, duration_ms, passes, actions, drift_found, error, detail
         from reconciler_reports
+        where $1::text is null or name > $1
         order by name
-        limit 100"
+        limit $2",
+        after,
+        limit
     )
     .fetch_all(connection)
     .await?;

@@ -45,6 +45,7 @@ pub struct ProblemBody {
     /// The status of the answer.
     pub status: u16,
     /// Stable word for programs.
+    #[schema(value_type = Code)]
     pub code: String,
     /// This occurrence in words: what is wrong and what to do.
     pub detail: String,

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 macro_rules! catalogue {
     ($($name:ident = $code:literal, $status:ident, $title:literal, $advice:literal;)+) => {
@@ -139,3 +141,22 @@ impl Code {
         }
     }
 }
+
+/// As a reader of the description of an API sees it: every code with its status and its advice.
+impl utoipa::PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let line = |code: &Self| {
+            let (word, status) = (code.as_str(), code.status().as_u16());
+            format!("- `{word}` ({status}): {}", code.advice())
+        };
+        let lines: Vec<String> = Self::ALL.iter().map(line).collect();
+        let text = format!("Stable: none ever changes, new ones may join.\n{}", lines.join("\n"));
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
+            .description(Some(text))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Code {}
