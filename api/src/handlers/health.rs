@@ -19,26 +19,27 @@ pub fn register(app: &App) {
             }
         }
     });
-    require(app, "edge", "edges with a living lease", |readiness| readiness.edges);
-    require(app, "node", "nodes that reported in the last 20 s", |readiness| readiness.nodes);
+    require(app, "edge", "with a living lease", |readiness| readiness.edges);
+    require(app, "node", "that reported in the last 20 s", |readiness| readiness.nodes);
 }
 
 fn require(
     app: &App,
-    name: &'static str,
-    what: &'static str,
+    noun: &'static str,
+    which: &'static str,
     count: impl Fn(system::Readiness) -> i64 + Copy + Send + Sync + 'static,
 ) {
     let database = app.database.clone();
-    app.health.require(name, move || {
+    app.health.require(noun, move || {
         let database = database.clone();
         async move {
             let Ok(mut connection) = database.acquire().await else {
                 return CheckOutcome::failed("the database is unavailable");
             };
             match system::readiness(&mut connection).await.map(count) {
-                Ok(0) => CheckOutcome::failed(format!("no {what}")),
-                Ok(found) => CheckOutcome::ok(format!("{found} {what}")),
+                Ok(0) => CheckOutcome::failed(format!("no {noun}s {which}")),
+                Ok(1) => CheckOutcome::ok(format!("1 {noun} {which}")),
+                Ok(found) => CheckOutcome::ok(format!("{found} {noun}s {which}")),
                 Err(error) => CheckOutcome::failed(error.to_string()),
             }
         }

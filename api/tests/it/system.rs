@@ -29,6 +29,9 @@ async fn it_is_ready_when_a_node_and_an_edge_have_reported() {
         assert!(tokio::time::Instant::now() < deadline, "never ready");
         tokio::task::yield_now().await;
     }
+    let checks = &ready().await.expect(200)["checks"];
+    assert_eq!(checks["edge"]["detail"], "1 edge with a living lease");
+    assert_eq!(checks["node"]["detail"], "1 node that reported in the last 20 s");
     let health = Reply::of(world.http.get(format!("http://{}/healthz", world.address))).await;
     assert_eq!(health.expect(200)["status"], "ok");
 }
