@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its world breaks")]
 
 mod feed;
+mod grants;
 mod images;
 mod migrations;
 mod node_channel;
