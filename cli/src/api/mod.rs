@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use zeitwork_outbound::Client;
+use zeitwork_model::id::RequestId;
 use zeitwork_outbound::reqwest::header::{ACCEPT, HeaderMap, HeaderName};
-use zeitwork_outbound::reqwest::{Method, Response, StatusCode};
+use zeitwork_outbound::reqwest::{Method, RequestBuilder, Response, StatusCode};
+use zeitwork_outbound::{Client, IDEMPOTENCY_KEY};
 
 pub use self::stream::Follow;
 
@@ -54,13 +55,14 @@ impl Api {
 
     /// Whether the platform is ready, and what each dependency says.
     pub async fn readiness_detail(&self) -> Result<(bool, Value)> {
-        let answer = self.exchange(Method::GET, "/readyz", None).await?;
+        let answer = self.exchange(self.client.get(format!("{}/readyz", self.base))).await?;
         Ok((answer.status.is_success(), answer.body))
     }
 
     /// A resource; none where there is no such.
     pub async fn get(&self, path: &str) -> Result<Option<Value>> {
-        let answer = self.exchange(Method::GET, &format!("{PREFIX}{path}"), None).await?;
+        let url = format!("{}{PREFIX}{path}", self.base);
+        let answer = self.exchange(self.client.get(url)).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -72,26 +74,37 @@ impl Api {
         self.get(path).await?.with_context(|| missing(path))
     }
 
-    /// Every item of a list, at most `limit`, page by page.
+    /// Every item of a list, at most `limit`.
     pub async fn list(&self, path: &str, limit: usize) -> Result<Vec<Value>> {
         let mut items = Vec::new();
+        self.pages(path, limit, |page| items.extend(page)).await?;
+        Ok(items)
+    }
+
+    /// The items of a list page by page, each as soon as it is there, at most `limit`. Returns how
+    /// many there were.
+    pub async fn pages(
+        &self,
+        path: &str,
+        limit: usize,
+        mut each: impl FnMut(Vec<Value>),
+    ) -> Result<usize> {
+        let mut count = 0;
         let mut cursor: Option<String> = None;
         loop {
-            let wanted = PAGE.min(limit - items.len()).max(1).to_string();
+            let wanted = PAGE.min(limit - count).max(1).to_string();
             let mut query = vec![("limit", wanted.as_str())];
             query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
             let page = self.require(&with_query(path, &query)).await?;
-            let found = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-            let empty = found.is_empty();
-            items.extend(found);
+            let items = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let items: Vec<Value> = items.into_iter().take(limit - count).collect();
             let next = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-            if items.len() >= limit {
-                items.truncate(limit);
-                return Ok(items);
-            }
+            let empty = items.is_empty();
+            count += items.len();
+            each(items);
             // A list that still grows may name a next page for ever.
-            if empty || next.is_none() || next == cursor {
-                return Ok(items);
+            if count >= limit || empty || next.is_none() || next == cursor {
+                return Ok(count);
             }
             cursor = next;
         }
@@ -117,20 +130,23 @@ impl Api {
         Follow::new(self, path)
     }
 
+    /// A wish whose answer is lost is sent again, and takes effect once.
     async fn wish(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let answer = self.exchange(method, &format!("{PREFIX}{path}"), body).await?;
+        let url = format!("{}{PREFIX}{path}", self.base);
+        let request = self.client.request(method, &url);
+        let mut request = request.header(IDEMPOTENCY_KEY, RequestId::new().to_string());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = self.exchange(request).await?;
         if answer.status == StatusCode::NOT_FOUND {
             bail!(missing(path));
         }
         answer.accepted()
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let url = format!("{}{path}", self.base);
-        let mut request = self.client.request(method, &url).bearer_auth(&self.key);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+    async fn exchange(&self, request: RequestBuilder) -> Result<Answer> {
+        let request = request.bearer_auth(&self.key);
         let answer = async {
             let answer = self.client.send(request).await.with_context(|| self.unreachable())?;
             Answer::read(answer).await

@@ -1,9 +1,11 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::problem::sentence;
 use super::sse::{Event, Parser};
-use super::{missing, segment, with_query};
+use super::{Api, missing, segment, with_query};
 
 fn event(id: &str, name: &str, data: &str) -> Event {
     Event { id: Some(id.to_owned()), name: name.to_owned(), data: data.to_owned() }
@@ -132,4 +134,78 @@ proptest! {
     fn no_bytes_break_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         Parser::default().push(&bytes);
     }
+}
+
+/// A server and its client.
+async fn served() -> (TcpListener, Api) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = Api::new(&format!("http://{}", listener.local_addr().unwrap()), "k").unwrap();
+    (listener, api)
+}
+
+/// Reads a request whole; its head comes back.
+async fn asked(listener: &TcpListener) -> (TcpStream, String) {
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |text| text.parse().unwrap())];
+    socket.read_exact(&mut body).await.unwrap();
+    (socket, head)
+}
+
+async fn answer(mut socket: TcpStream, status: &str, body: &Value) {
+    let body = body.to_string();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close", body.len());
+    socket.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+}
+
+fn key_of(head: &str) -> &str {
+    head.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap()
+}
+
+#[tokio::test]
+async fn a_wish_whose_answer_is_lost_is_sent_again_as_the_same() {
+    let (listener, api) = served().await;
+    let server = async {
+        // It was taken, and the answer is lost.
+        let (lost, first) = asked(&listener).await;
+        drop(lost);
+        let (socket, again) = asked(&listener).await;
+        answer(socket, "202 Accepted", &json!({"id": "dep_1"})).await;
+        let (socket, other) = asked(&listener).await;
+        answer(socket, "202 Accepted", &json!({"id": "dep_2"})).await;
+        [first, again, other]
+    };
+    let person = async {
+        let wish = json!({"environment": "production"});
+        let one = api.post("/projects/shop/deployments", &wish).await.unwrap();
+        [one, api.post("/projects/shop/deployments", &wish).await.unwrap()]
+    };
+    let ([first, again, other], got) = tokio::join!(server, person);
+    assert_eq!(key_of(&first), key_of(&again));
+    assert_ne!(key_of(&first), key_of(&other), "another wish is another one");
+    assert_eq!(got, [json!({"id": "dep_1"}), json!({"id": "dep_2"})]);
+}
+
+#[tokio::test]
+async fn a_page_is_there_before_the_next_is_asked_for() {
+    let (listener, api) = served().await;
+    let seen = std::cell::RefCell::new(Vec::new());
+    let server = async {
+        let (socket, _) = asked(&listener).await;
+        answer(socket, "200 OK", &json!({"items": [1, 2], "next_cursor": "c"})).await;
+        let (socket, second) = asked(&listener).await;
+        assert_eq!(*seen.borrow(), [1, 2], "the first page is out");
+        assert!(second.contains("cursor=c"), "{second}");
+        answer(socket, "400 Bad Request", &json!({"detail": "no"})).await;
+    };
+    let reader = api.pages("/builds/bld_1/logs", usize::MAX, |page| {
+        seen.borrow_mut().extend(page.iter().map(|item| item.as_i64().unwrap()));
+    });
+    let ((), read) = tokio::join!(server, reader);
+    assert!(read.is_err());
 }

@@ -39,11 +39,9 @@ impl Logs {
         if self.follow {
             return stream(&api, &path, &session.output).await;
         }
-        let all = api.list(&path, usize::MAX).await?;
-        for line in &all {
-            print(&session.output, line);
-        }
-        if all.is_empty() {
+        let output = &session.output;
+        let page = |lines: Vec<Value>| lines.iter().for_each(|line| print(output, line));
+        if api.pages(&path, usize::MAX, page).await? == 0 {
             session.output.step("there are no lines");
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, IntoUrl, Request, RequestBuilder, Response, Url};
 use zeitwork_runtime::Backoff;
@@ -208,9 +208,9 @@ impl Client {
         self.request(Method::POST, url)
     }
 
-    /// Sends it. An idempotent request whose body can be sent again is repeated after broken
-    /// exchanges and 429, 502, 503 and 504, within attempts and budget; any other once. An
-    /// answer of any status is an answer.
+    /// Sends it. A request that may be repeated (by its method, or with an `Idempotency-Key`) and
+    /// whose body can be sent again is repeated after broken exchanges and 429, 502, 503 and 504,
+    /// within attempts and budget; any other once. An answer of any status is an answer.
     ///
     /// # Errors
     /// Why there is none.
@@ -260,11 +260,15 @@ impl Client {
     }
 }
 
+/// The header by which a server knows a repetition, so that it takes effect once.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// A server that asks for more patience than this gets it from the caller's next pass.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 fn repeatable(request: &Request) -> Option<Request> {
-    request.method().is_idempotent().then(|| request.try_clone()).flatten()
+    let keyed = request.headers().contains_key(IDEMPOTENCY_KEY);
+    (keyed || request.method().is_idempotent()).then(|| request.try_clone()).flatten()
 }
 
 fn is_worth_a_retry(outcome: &Result<Response, OutboundError>) -> bool {

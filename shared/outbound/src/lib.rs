@@ -12,7 +12,7 @@
 pub mod client;
 pub mod guard;
 
-pub use client::{Client, ClientBuilder, OutboundError};
+pub use client::{Client, ClientBuilder, IDEMPOTENCY_KEY, OutboundError};
 pub use guard::{CheckedTarget, Guard, GuardError, HostPort};
 /// The HTTP library's types, so that callers need no dependency of their own.
 pub use reqwest;
