@@ -10,6 +10,7 @@ pub(super) async fn all(world: &mut World<'_>) {
     world.tell("push and back", push_and_back).await;
     world.tell("scale", scale).await;
     world.tell("fail", fail).await;
+    world.tell("unreadable", unreadable).await;
     world.tell("join and cancel", join_and_cancel).await;
     world.tell("delete while it builds", delete_while_it_builds).await;
     world.tell("pass deadlines", pass_deadlines).await;
@@ -55,6 +56,27 @@ async fn fail(world: &mut World<'_>) {
     }
     world.repository.commit_directory(&app("web"), "Mend").await.unwrap();
     let commit = world.push(&[("version", "3\n")], "Third").await;
+    world.serves(&commit).await;
+    world.commits.push(commit);
+}
+
+/// Variables that nobody can open, for the build and for the instance.
+async fn unreadable(world: &mut World<'_>) {
+    let path = world.path("/variables/LOST");
+    let lose = "update variables set ciphertext = '' where name = 'LOST' returning 1";
+    for at in ["build", "run"] {
+        world
+            .owner
+            .send(Method::PUT, &path, &json!({"value": "found", "at": at, "secret": false}))
+            .await;
+        assert_eq!(world.database.lock().await.run(lose).await, "1");
+        let commit = world.push(&[("lost", at)], at).await;
+        let ended = world.settled(&commit).await;
+        let reason = ended["reason"]["text"].as_str().unwrap_or_default();
+        assert!(reason.contains("cannot be opened"), "{ended}");
+    }
+    world.owner.call(Method::DELETE, &path, None).await.unwrap();
+    let commit = world.push(&[("lost", "found")], "Found").await;
     world.serves(&commit).await;
     world.commits.push(commit);
 }
