@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use zeitwork_stand_ins::github::{Github, Options};
+use zeitwork_stand_ins::github::{Github, Options, Repository};
 
 use crate::eventually;
 use crate::http::Ask;
 use crate::up::{PUBLIC, Up, free_ports, program};
+use crate::user::LIVE_LIMIT;
 
 /// A running platform; dropping it stops it as Ctrl-C does.
 pub struct Cluster {
@@ -101,6 +101,35 @@ impl Cluster {
         self.up.start(&[]).await;
     }
 
+    /// Pushes the current commit, and returns once the platform has taken it.
+    ///
+    /// # Panics
+    /// Where git says no, or the platform does not take it.
+    pub async fn push(&self, repository: &Repository) {
+        repository.push().await.unwrap();
+        let commit = repository.copy.git(&["rev-parse", "HEAD"]).await.unwrap();
+        self.taken(commit.trim()).await;
+    }
+
+    /// Waits until the platform has taken the push of this commit. GitHub tells of it once; where
+    /// that was no success it is asked to do so again, as its App page lets one do.
+    ///
+    /// # Panics
+    /// Where the platform does not take it.
+    pub async fn taken(&self, commit: &str) {
+        eventually(&format!("the push of {commit} is taken"), LIVE_LIMIT, || async {
+            let mut attempts = self.github.deliveries();
+            attempts.retain(|attempt| attempt.event.payload["after"] == commit);
+            if attempts.iter().any(|attempt| attempt.status_code == 202) {
+                return Ok(());
+            }
+            let last = attempts.pop().ok_or_else(|| "nobody was told".to_owned())?;
+            self.github.deliver(&last.event).await;
+            Err(format!("{last:?}"))
+        })
+        .await;
+    }
+
     /// Fails unless everything that must hold holds, once what is under way is over.
     ///
     /// # Panics
@@ -108,7 +137,7 @@ impl Cluster {
     pub async fn assert_consistent(&self) {
         let key = self.owner_key();
         let host = self.api.to_string();
-        eventually("the installation is consistent", Duration::from_secs(20), || async {
+        eventually("the installation is consistent", LIVE_LIMIT, || async {
             let ask = Ask { key: Some(&key), ..Ask::get(&host, "/api/v1/system/consistency") };
             let answer = ask.send(self.api).await?;
             if answer.status.is_success() && answer.json()["consistent"] == true {
@@ -139,7 +168,7 @@ impl Cluster {
             .spawn()
             .unwrap();
         let edge = Edge { address, process, _directory: directory };
-        eventually("the second edge has its table", Duration::from_secs(20), || async {
+        eventually("the second edge has its table", LIVE_LIMIT, || async {
             let ready = Ask::get("edge", "/readyz").send(admin).await?;
             if ready.status.is_success() { Ok(()) } else { Err(ready.text()) }
         })

@@ -53,13 +53,15 @@ pub struct Ask<'a> {
     pub key: Option<&'a str>,
     /// JSON body.
     pub body: Option<&'a Value>,
+    /// What a repetition of the same wish has in common with it: `Idempotency-Key`.
+    pub wish: Option<&'a str>,
 }
 
 impl<'a> Ask<'a> {
     /// A GET for a host.
     #[must_use]
     pub const fn get(host: &'a str, path: &'a str) -> Self {
-        Self { method: Method::GET, host, path, key: None, body: None }
+        Self { method: Method::GET, host, path, key: None, body: None, wish: None }
     }
 
     /// Sends it and reads the whole answer.
@@ -91,6 +93,9 @@ impl<'a> Ask<'a> {
         request = request.header(HOST, self.host);
         if let Some(key) = self.key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));
+        }
+        if let Some(wish) = self.wish {
+            request = request.header("idempotency-key", wish);
         }
         let body = self.body.map(|body| Bytes::from(body.to_string()));
         if body.is_some() {

@@ -1,5 +1,7 @@
 //! Processes of this host, as the kernel shows them.
 
+use std::time::Duration;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -30,13 +32,28 @@ pub fn with(part: Part, text: &str) -> Vec<Pid> {
         .collect()
 }
 
-/// The children of a process and itself.
+/// Those of them that none of the others has started: without what servers fork to answer.
 #[must_use]
-pub fn family(parent: Pid) -> Vec<Pid> {
-    let file = format!("/proc/{parent}/task/{parent}/children");
-    let children = std::fs::read_to_string(file).unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-    std::iter::once(parent).chain(children.map(Pid::from_raw)).collect()
+pub fn roots(processes: &[Pid]) -> Vec<Pid> {
+    let is_root =
+        |pid: &&Pid| !state_and_parent(**pid).is_some_and(|(_, of)| processes.contains(&of));
+    processes.iter().filter(is_root).copied().collect()
+}
+
+/// The state of a process, as one letter, and its parent; none where there is none.
+fn state_and_parent(pid: Pid) -> Option<(char, Pid)> {
+    // `pid (name) state parent …`; a name may hold anything, so it is read from the right.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut rest = stat.rsplit_once(") ")?.1.split(' ');
+    let state = rest.next()?.chars().next()?;
+    Some((state, Pid::from_raw(rest.next()?.parse().ok()?)))
+}
+
+fn children(parent: Pid) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child = |pid: &Pid| state_and_parent(*pid).is_some_and(|(_, of)| of == parent);
+    pids.map(Pid::from_raw).filter(is_child).collect()
 }
 
 /// Sends a signal to all; those that are gone need none.
@@ -57,10 +74,28 @@ impl Frozen {
         signal(&processes, Signal::SIGSTOP);
         Self(processes)
     }
+
+    /// Stops a server with the processes that it has made.
+    #[must_use]
+    pub fn server(first: Pid) -> Self {
+        const PAUSE: Duration = Duration::from_millis(1);
+        let mut all = Self::new(vec![first]);
+        // It finishes what it is at, which may be to make another: once it stands, there are no
+        // new ones.
+        while state_and_parent(first).is_some_and(|(state, _)| !matches!(state, 'T' | 'Z')) {
+            std::thread::sleep(PAUSE);
+        }
+        let children = children(first);
+        signal(&children, Signal::SIGSTOP);
+        all.0.extend(children);
+        all
+    }
 }
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        signal(&self.0, Signal::SIGCONT);
+        for process in self.0.iter().rev() {
+            let _ = kill(*process, Signal::SIGCONT);
+        }
     }
 }

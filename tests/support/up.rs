@@ -17,8 +17,8 @@ use crate::eventually;
 use crate::http::{Answer, Ask};
 use crate::sql::Session;
 
-/// Longest start of a whole platform beside other tests.
-const START_LIMIT: Duration = Duration::from_secs(90);
+/// Longest start of a whole platform beside other tests; it gives up by itself before that.
+const START_LIMIT: Duration = Duration::from_mins(5);
 /// Longest stop.
 const STOP_LIMIT: Duration = Duration::from_mins(2);
 /// Mode of a directory that everybody may enter.

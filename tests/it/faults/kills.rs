@@ -6,7 +6,7 @@ use hyper::header::RETRY_AFTER;
 use hyper::{Method, StatusCode};
 use nix::sys::signal::Signal;
 use zeitwork_tests::load::Load;
-use zeitwork_tests::process;
+use zeitwork_tests::process::Frozen;
 use zeitwork_tests::user::LIVE_LIMIT;
 use zeitwork_tests::{Cluster, eventually};
 
@@ -25,7 +25,7 @@ async fn survives_kills_of(daemon: &str, repository: &str) {
     for (round, state) in ["queued", "building", "starting", "live"].into_iter().enumerate() {
         let version = format!("{}\n", round + 2);
         let commit = repository.commit(&[("version", &version)], state).await.unwrap();
-        repository.push().await.unwrap();
+        cluster.push(&repository).await;
         let path = format!("/projects/{}/deployments", project.id);
         let rank = |status: &str| {
             ["queued", "building", "starting", "live"].iter().position(|known| *known == status)
@@ -76,7 +76,7 @@ async fn a_stopped_database_is_not_noticed_by_visitors_and_work_goes_on_after_it
     let (owner, project, repository, _) = live_project(&cluster, "acme/database").await;
     let page = cluster.page_with(&project.host, "instance=", LIVE_LIMIT).await.text();
     let load = Load::start(&[cluster.edge], &project.host, 4);
-    let frozen = process::Frozen::new(process::family(cluster.postgres().unwrap()));
+    let frozen = Frozen::server(cluster.postgres().unwrap());
     let stopped = Instant::now();
     let refused = owner.call(Method::GET, "/projects", None).await.unwrap();
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());

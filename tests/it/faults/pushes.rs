@@ -13,7 +13,8 @@ async fn of_five_pushes_in_a_second_the_newest_goes_live_and_the_others_say_why_
     for version in 2..7 {
         let version = format!("{version}\n");
         commits.push(repository.commit(&[("version", &version)], "Hurry").await.unwrap());
-        repository.push().await.unwrap();
+        // Told in another order than pushed, an older one would rightly get no deployment.
+        cluster.push(&repository).await;
     }
     let newest = commits.pop().unwrap();
     cluster.page_with(&project.host, &format!("commit={newest}"), LIVE_LIMIT).await;
@@ -33,7 +34,7 @@ async fn a_delivery_that_comes_twice_makes_one_deployment() {
     let cluster = Cluster::start().await;
     let (owner, project, repository, _) = live_project(&cluster, "acme/twice").await;
     let commit = repository.commit(&[("version", "2\n")], "Once").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     owner.live(&project, &commit).await;
     let event = cluster.github.events().pop().unwrap();
     for _ in 0..3 {
@@ -41,7 +42,7 @@ async fn a_delivery_that_comes_twice_makes_one_deployment() {
         assert_eq!(delivery.status_code, 202, "{delivery:?}");
     }
     let third = repository.commit(&[("version", "3\n")], "Then").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     owner.live(&project, &third).await;
     let page = owner.get(&format!("/projects/{}/deployments", project.id)).await;
     let of_commit = |d: &&serde_json::Value| d["commit"] == commit;

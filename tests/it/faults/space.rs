@@ -35,7 +35,7 @@ async fn a_build_waits_for_room_with_its_reason_while_visitors_are_served() {
     })
     .await;
     let commit = repository.commit(&[("version", "2\n")], "Room").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let path = format!("/projects/{}/deployments", project.id);
     eventually("the deployment says what it waits for", LIVE_LIMIT, || async {
         let page = owner.get(&path).await;

@@ -8,23 +8,10 @@ use zeitwork_tests::process::{self, Part};
 use zeitwork_tests::user::{LIVE_LIMIT, User};
 use zeitwork_tests::{Cluster, eventually};
 
-use super::live_project;
+use super::{live_project, own_sleep, wait_for};
 
 /// What a cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
-
-/// A command that no other process of this host runs, as the kernel shows it.
-fn own_sleep(seconds: u32) -> String {
-    format!("sleep\0{}.5\0", seconds + std::process::id())
-}
-
-async fn wait_for(command: &str) {
-    eventually("the process sleeps", LIVE_LIMIT, || async {
-        let sleeping = !process::with(Part::Command, command).is_empty();
-        if sleeping { Ok(()) } else { Err("no process".to_owned()) }
-    })
-    .await;
-}
 
 /// Cancels, and fails unless the processes are gone and the resource says so in time.
 async fn cancel(owner: &User<'_>, path: &str, command: &str) {
@@ -55,7 +42,7 @@ async fn a_cancelled_build_is_gone_within_two_seconds_and_the_old_one_serves() {
         let run = format!("RUN {}\n", sleep.replace('\0', " "));
         let dockerfile = format!("FROM busybox\nCOPY . .\n{run}CMD [\"true\"]\n");
         let commit = repository.commit(&[("Dockerfile", &dockerfile)], "Sleep").await.unwrap();
-        repository.push().await.unwrap();
+        cluster.push(&repository).await;
         wait_for(&sleep).await;
         let page = owner.get(&format!("/projects/{}/{resource}", project.id)).await;
         let newest = &page["items"][0];
@@ -74,7 +61,7 @@ async fn a_cancelled_start_is_gone_within_two_seconds_though_it_ignores_sigterm(
     let command = format!("trap '' TERM; {}& wait", sleep.replace('\0', " "));
     let dockerfile = format!("FROM busybox\nCMD [\"sh\", \"-c\", \"{command}\"]\n");
     let commit = repository.commit(&[("Dockerfile", &dockerfile)], "Ignore").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     wait_for(&sleep).await;
     let page = owner.get(&format!("/projects/{}/deployments", project.id)).await;
     let newest = &page["items"][0];

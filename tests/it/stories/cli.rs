@@ -67,7 +67,7 @@ pub async fn deployed(terminal: &Terminal<'_>, name: &str) -> (Repository, Strin
     let (full_name, github) = (format!("acme/{name}"), &terminal.cluster.github);
     let repository = github.public_repository(&full_name).await.unwrap();
     let commit = repository.commit_directory(&app("web"), "Open").await.unwrap();
-    repository.push().await.unwrap();
+    terminal.cluster.push(&repository).await;
     let url = format!("{}/{full_name}.git", github.url());
     let made = terminal.json(&["projects", "create", name, "--url", &url]).await;
     let address = made["environments"][0]["address"].as_str().unwrap();
@@ -87,7 +87,7 @@ async fn a_person_follows_a_deploy_and_rolls_it_back_from_a_terminal() {
     assert_eq!(terminal.json(&["status"]).await["ready"], true);
 
     let second = repository.commit(&[("version", "2\n")], "Sell").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let deploy = terminal.done(&["deploy", "--commit", &second, "--follow"]).await;
     assert!(deploy.out.contains("live") && deploy.out.contains(&second[..10]), "{deploy:?}");
     let phases = ["building", "checking out", "image sha256:", "starting", "live"];
@@ -110,7 +110,7 @@ async fn a_deploy_that_fails_says_why_and_ends_as_a_failure() {
     let terminal = Terminal { cluster: &cluster };
     let (repository, _, _) = deployed(&terminal, "bad").await;
     let broken = repository.commit_directory(&app("failing-build"), "Break").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let deploy = terminal.run(&["deploy", "--commit", &broken, "--follow"]).await;
     assert!(!deploy.ok && deploy.err.contains("exit code"), "{deploy:?}");
 
@@ -195,7 +195,7 @@ async fn a_person_goes_back_further_cancels_drains_and_deletes_from_a_terminal()
     let oldest = oldest["items"][0]["id"].as_str().unwrap().to_owned();
     for version in ["2\n", "3\n"] {
         let commit = repository.commit(&[("version", version)], "Sell").await.unwrap();
-        repository.push().await.unwrap();
+        cluster.push(&repository).await;
         terminal.done(&["deploy", "--commit", &commit, "--follow"]).await;
     }
     let back = terminal.json(&["rollback", "--to", &oldest, "--follow"]).await;
@@ -204,7 +204,7 @@ async fn a_person_goes_back_further_cancels_drains_and_deletes_from_a_terminal()
 
     let dockerfile = "FROM busybox\nRUN sleep 1000\nCMD [\"true\"]\n";
     let slow = repository.commit(&[("Dockerfile", dockerfile)], "Sleep").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let begun = terminal.json(&["deploy", "--commit", &slow]).await;
     let begun = begun["id"].as_str().unwrap();
     terminal.done(&["deployments", "cancel", begun]).await;

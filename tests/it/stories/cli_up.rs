@@ -54,7 +54,7 @@ async fn a_database_that_dies_is_started_again_and_visitors_notice_nothing() {
         if is_another && ready.status.is_success() { Ok(()) } else { Err(ready.text()) }
     })
     .await;
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     cluster.page_with(&project.host, &format!("commit={commit}"), LIVE_LIMIT).await;
     owner.live(&project, &commit).await;
     let seen = load.finish().await;

@@ -19,7 +19,7 @@ async fn a_push_of_before_its_installation_was_given_goes_live_once_it_is() {
     let repository = cluster.github.repository("acme/shop").await.unwrap();
     let project = acme.create_project("shop", "acme/shop").await;
     let commit = repository.commit_directory(&app("web"), "Open").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     eventually("the push waits for somebody to give the installation", LIVE_LIMIT, || async {
         let deliveries = owner.get("/system/webhook-deliveries").await;
         let reason = &deliveries["items"][0]["reason"]["code"];
@@ -37,7 +37,7 @@ async fn a_push_of_before_its_installation_was_given_goes_live_once_it_is() {
     let shown = terminal.done(&["installations"]).await;
     assert!(shown.out.contains(&number) && !shown.out.contains("acme  acme"), "{shown:?}");
     let after = repository.commit(&[("version", "2\n")], "Too late").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     eventually("the project says why it gets no commits", LIVE_LIMIT, || async {
         let shown = acme.get(&format!("/projects/{}", project.id)).await;
         let reason = &shown["source"]["reason"]["code"];

@@ -74,7 +74,7 @@ async fn neither_a_build_nor_an_instance_reaches_another_project_or_the_host() {
         ("try-own", &tries(&own, "own")),
     ];
     repository.commit(&files, "Probe").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let page = cluster.page_with(&prober.host, "done", LIVE_LIMIT).await.text();
     let told: Vec<&str> = page.lines().filter(|line| *line != "done").collect();
     let expect = |from: &str, places: &[String], state: &str| {

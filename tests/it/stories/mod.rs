@@ -22,9 +22,11 @@ mod verbs;
 
 use std::path::Path;
 
+use nix::unistd::Pid;
 use zeitwork_stand_ins::github::Repository;
-use zeitwork_tests::Cluster;
-use zeitwork_tests::user::{Project, User};
+use zeitwork_tests::process::{self, Part};
+use zeitwork_tests::user::{LIVE_LIMIT, Project, User};
+use zeitwork_tests::{Cluster, eventually};
 
 /// A directory of `tests/apps`.
 pub fn app(name: &str) -> std::path::PathBuf {
@@ -44,4 +46,37 @@ pub async fn live_project<'a>(
     repository_handle.push().await.unwrap();
     owner.live(&project, &commit).await;
     (owner, project, repository_handle, commit)
+}
+
+/// Processes of an instance: what its container began with, and its servers without those that
+/// they fork to answer.
+pub fn processes(instance: &str) -> Vec<Pid> {
+    let marked = format!("ZEITWORK_INSTANCE={instance}\0");
+    process::roots(&process::with(Part::Environment, &marked))
+        .into_iter()
+        .chain(servers(instance))
+        .collect()
+}
+
+/// The servers of an instance of the application `web`.
+pub fn servers(instance: &str) -> Vec<Pid> {
+    let marked = format!("ZEITWORK_INSTANCE={instance}\0");
+    let of_instance = process::with(Part::Environment, &marked);
+    let mut servers = process::with(Part::Command, "httpd\0-f");
+    servers.retain(|pid| of_instance.contains(pid));
+    process::roots(&servers)
+}
+
+/// A command that no other process of this host runs, as the kernel shows it.
+pub fn own_sleep(seconds: u32) -> String {
+    format!("sleep\0{}.5\0", seconds + std::process::id())
+}
+
+/// Waits until somebody runs this command.
+pub async fn wait_for(command: &str) {
+    eventually("the process sleeps", LIVE_LIMIT, || async {
+        let sleeping = !process::with(Part::Command, command).is_empty();
+        if sleeping { Ok(()) } else { Err("no process".to_owned()) }
+    })
+    .await;
 }

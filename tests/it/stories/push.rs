@@ -15,7 +15,7 @@ async fn a_push_is_built_and_served_and_the_next_one_replaces_it() {
     assert!(page.text().contains("version=1"), "{}", page.text());
 
     let second = repository.commit(&[("version", "2\n")], "Sell").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let page = cluster.page_with(&project.host, &format!("commit={second}"), LIVE_LIMIT).await;
     assert!(page.text().contains("version=2"), "{}", page.text());
     owner.live(&project, &second).await;
@@ -35,7 +35,7 @@ async fn a_push_to_another_branch_changes_nothing_but_its_own_environment() {
 
     repository.switch("release/1").await.unwrap();
     let second = repository.commit(&[("version", "2\n")], "Release").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     cluster.page_with(host, &format!("commit={second}"), LIVE_LIMIT).await;
     let page = cluster.visit(&project.host, "/").await.unwrap();
     assert!(page.text().contains(&format!("commit={first}")), "{}", page.text());
@@ -47,7 +47,7 @@ async fn a_commit_of_any_git_server_is_deployed_by_hand() {
     let cluster = Cluster::start().await;
     let repository = cluster.github.public_repository("acme/plain").await.unwrap();
     let commit = repository.commit_directory(&app("web"), "Open").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let url = format!("{}/acme/plain.git", cluster.github.url());
     let owner = cluster.owner();
     let body = json!({"name": "Plain", "source": {"kind": "git", "url": url}});

@@ -39,7 +39,7 @@ async fn a_secret_is_in_no_image_and_in_nothing_that_is_said() {
     repository.commit_directory(&app("web"), "Open").await.unwrap();
     let files = [("Dockerfile", DOCKERFILE), ("start", &start)];
     let commit = repository.commit(&files, "Take tokens").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     let [token, old] = CANARIES.map(|(_, value)| value);
     let greeting = format!("greeting={token} {old} [] teal");
     cluster.page_with(&project.host, &greeting, LIVE_LIMIT).await;

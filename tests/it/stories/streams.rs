@@ -178,7 +178,7 @@ async fn streams_stay_whole_through_pushes_rollback_and_scale_under_load() {
     // Streams are waited for as long as the project says.
     owner.send(Method::PATCH, &environment, &json!({"drain_seconds": 900})).await;
     let first = repository.commit_directory(&app("streams"), "Stream").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     cluster.page_with(&project.host, &format!("commit={first}"), LIVE_LIMIT).await;
     owner.live(&project, &first).await;
     let load = Load::start(&[cluster.edge], &project.host, 1);
@@ -186,7 +186,7 @@ async fn streams_stay_whole_through_pushes_rollback_and_scale_under_load() {
     streams.open().await;
 
     let second = repository.commit(&[("version", "2\n")], "Stream more").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     cluster.page_with(&project.host, &format!("commit={second}"), LIVE_LIMIT).await;
     owner.live(&project, &second).await;
     streams.open().await;

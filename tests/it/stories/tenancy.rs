@@ -49,7 +49,7 @@ async fn a_secret_variable_reaches_its_instance_and_nothing_else() {
         "echo \"loud $GREETING\"; printf 'half %.10s' \"$GREETING\"; printf '%s\\n' \"${{GREETING#??????????}}\" \n{start}"
     );
     let commit = repository.commit(&[("start", &start)], "Be loud").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     cluster.page_with(&project.host, &format!("greeting={CANARY}"), LIVE_LIMIT).await;
     let deployment = owner.live(&project, &commit).await;
 

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use zeitwork_tests::process::{self, Part};
 use zeitwork_tests::up::PRIVATE;
 use zeitwork_tests::user::LIVE_LIMIT;
-use zeitwork_tests::{Cluster, Up};
+use zeitwork_tests::{Cluster, Up, eventually};
 
-use super::live_project;
+use super::{live_project, processes};
 
 /// The host in `http://<host>:<port>`.
 fn host(address: &str) -> &str {
@@ -37,6 +36,11 @@ async fn up_shows_a_sample_that_a_push_changes_and_the_next_start_serves_it_agai
     let (app, push) = (told["app"].as_str().unwrap(), told["push"].as_str().unwrap());
     let (api, key) = (told["api"].as_str().unwrap(), told["key"].as_str().unwrap());
     let lines = format!("app      {app}\napi      {api}\nkey      {key}\npush     {push}\nready\n");
+    eventually("everything is printed", LIVE_LIMIT, || async {
+        let printed = up.printed();
+        if printed.ends_with("ready\n") { Ok(()) } else { Err(printed) }
+    })
+    .await;
     assert!(up.printed().ends_with(&lines), "{}", up.printed());
     assert_eq!(api, format!("http://{}", up.api));
     assert!(!up.printed().contains(&up.owner_key()), "the key itself is not printed");
@@ -68,12 +72,12 @@ async fn detached_instances_run_on_and_are_adopted_by_the_next_start() {
     let (_, project, _, _) = live_project(&cluster, "acme/detached").await;
     let page = cluster.page_with(&project.host, "instance=", LIVE_LIMIT).await.text();
     let instance = page.lines().find(|line| line.starts_with("instance=")).unwrap();
-    let marked = format!("ZEITWORK_INSTANCE={}\0", instance.trim_start_matches("instance="));
+    let id = instance.trim_start_matches("instance=");
     cluster.restart_with(&["--detach-instances"]).await;
     cluster.page_with(&project.host, instance, LIVE_LIMIT).await;
-    let running = process::with(Part::Environment, &marked);
+    let running = processes(id);
     assert!(!running.is_empty(), "the instance runs");
     cluster.restart().await;
-    assert_eq!(process::with(Part::Environment, &marked), running, "the same processes");
+    assert_eq!(processes(id), running, "the same processes");
     cluster.page_with(&project.host, instance, LIVE_LIMIT).await;
 }

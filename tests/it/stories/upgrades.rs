@@ -46,7 +46,7 @@ async fn an_upgraded_connection_survives_a_push_under_load() {
     let cluster = Cluster::start().await;
     let (owner, project, repository, _) = live_project(&cluster, "acme/upgrade").await;
     let first = repository.commit_directory(&app("upgrade"), "Echo").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     cluster.page_with(&project.host, &format!("commit={first}"), LIVE_LIMIT).await;
     owner.live(&project, &first).await;
     // The application takes one connection after the other.
@@ -55,7 +55,7 @@ async fn an_upgraded_connection_survives_a_push_under_load() {
     open.echoes("before\n").await;
 
     let second = repository.commit(&[("version", "2\n")], "Echo more").await.unwrap();
-    repository.push().await.unwrap();
+    cluster.push(&repository).await;
     open.echoes("while it builds\n").await;
     cluster.page_with(&project.host, &format!("commit={second}"), LIVE_LIMIT).await;
     owner.live(&project, &second).await;
