@@ -1,4 +1,4 @@
-//! A node that is cordoned, frozen, killed, and lost, and one that cannot be told what to do.
+//! A node that is cordoned, frozen, killed, and lost.
 
 use hyper::Method;
 use serde_json::json;
@@ -11,7 +11,6 @@ pub(super) async fn all(world: &mut World<'_>) {
     world.tell("without room", without_room).await;
     world.tell("without token", without_token).await;
     world.tell("frozen", frozen).await;
-    world.tell("unreadable", unreadable).await;
 }
 
 /// A cordoned node takes nothing: what rests there makes room, what is pushed waits.
@@ -71,25 +70,6 @@ async fn frozen(world: &mut World<'_>) {
     drop(agent);
     world.until_row("select status from nodes", "ready").await;
     let commit = world.push(&[("Dockerfile", &serving())], "Eighth").await;
-    world.serves(&commit).await;
-    world.commits.push(commit);
-}
-
-/// Variables that nobody can open: the build fails that needs one, and then the instance.
-async fn unreadable(world: &mut World<'_>) {
-    for (at, step) in [("build", "nodes.give_up_build"), ("run", "nodes.give_up_instance")] {
-        let path = world.path("/variables/BROKEN");
-        let variable = json!({"value": at, "at": at, "secret": false});
-        world.owner.call(Method::PUT, &path, Some(&variable)).await.unwrap();
-        let broken = "update variables set ciphertext = decode('00', 'hex') returning 1";
-        assert_eq!(world.database.lock().await.run(broken).await, "1");
-        let commit = world.push(&[("version", at)], "Unreadable").await;
-        let ended = world.settled(&commit).await;
-        assert_eq!(ended["reason"]["code"], "variables_unreadable", "{ended}");
-        world.past(step).await;
-        world.owner.call(Method::DELETE, &path, None).await.unwrap();
-    }
-    let commit = world.push(&[("version", "9\n")], "Ninth").await;
     world.serves(&commit).await;
     world.commits.push(commit);
 }
