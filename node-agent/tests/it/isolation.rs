@@ -183,3 +183,101 @@ async fn an_instance_that_waits_for_a_network_says_that_the_pool_is_taken() {
     })
     .await;
 }
+
+/// A machine of the internet: a network name space of its own, at a public address that only this
+/// host has a route to. Dropped, it is gone.
+struct Internet {
+    name: String,
+    address: Ipv4Addr,
+}
+
+impl Internet {
+    fn start() -> Self {
+        let id = std::process::id();
+        let name = format!("zwi{id:x}");
+        // Of a range that is nobody's private one; whose it is does not matter here.
+        let base = u32::from(Ipv4Addr::new(45, 67, 0, 0)) + (id % 16_000) * 4;
+        let (host, address) = (Ipv4Addr::from(base + 1), Ipv4Addr::from(base + 2));
+        let (near, far) = (format!("{name}a"), format!("{name}b"));
+        let this = Self { name: name.clone(), address };
+        for line in [
+            format!("netns add {name}"),
+            format!("link add {near} type veth peer name {far} netns {name}"),
+            format!("address add {host}/30 dev {near}"),
+            format!("link set {near} up"),
+            format!("-n {name} address add {address}/30 dev {far}"),
+            format!("-n {name} link set {far} up"),
+            format!("-n {name} route add default via {host}"),
+        ] {
+            let done = std::process::Command::new("ip").args(line.split(' ')).status().unwrap();
+            assert!(done.success(), "ip {line}");
+        }
+        let mut serve = std::process::Command::new("ip");
+        serve.args(["netns", "exec", &name, "busybox", "httpd", "-p", "80", "-h", "/proc/sys"]);
+        assert!(serve.status().unwrap().success());
+        this
+    }
+}
+
+impl Drop for Internet {
+    fn drop(&mut self) {
+        let pids = std::process::Command::new("ip").args(["netns", "pids", &self.name]).output();
+        let pids = pids.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        for pid in pids.unwrap_or_default().split_whitespace() {
+            let _ = std::process::Command::new("kill").arg(pid).status();
+        }
+        let _ = std::process::Command::new("ip").args(["netns", "delete", &self.name]).status();
+    }
+}
+
+/// A container of somebody else on this host that publishes a port to everybody; its id and port.
+async fn published(node: &Node) -> (String, u16) {
+    let docker = node.engine.docker().unwrap();
+    let binding = bollard::models::PortBinding { host_ip: None, host_port: Some("0".to_owned()) };
+    let ports = std::collections::HashMap::from([("80/tcp".to_owned(), Some(vec![binding]))]);
+    let body = ContainerCreateBody {
+        image: Some(busybox().await),
+        cmd: Some(["httpd", "-f", "-p", "80"].map(str::to_owned).to_vec()),
+        exposed_ports: Some(vec!["80/tcp".to_owned()]),
+        host_config: Some(bollard::models::HostConfig {
+            port_bindings: Some(ports),
+            auto_remove: Some(true),
+            ..bollard::models::HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let id = docker.create_container(None, body).await.unwrap().id;
+    docker.start_container(&id, None).await.unwrap();
+    let inspected = docker.inspect_container(&id, None).await.unwrap();
+    let ports = inspected.network_settings.unwrap().ports.unwrap();
+    let bound = ports["80/tcp"].as_ref().unwrap()[0].host_port.clone().unwrap();
+    (id, bound.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_internet_is_reached_and_ports_that_others_publish_are_not() {
+    let internet = Internet::start();
+    with_node_allowing(&[], async |node| {
+        let (neighbour, port) = published(node).await;
+        let cases = [
+            (format!("{}:80", internet.address), "open"),
+            (format!("{}:{port}", host_address()), "closed"),
+            (format!("172.17.0.1:{port}"), "closed"),
+        ];
+        let addresses: Vec<String> = cases.iter().map(|(address, _)| address.clone()).collect();
+        let wanted: String =
+            cases.iter().map(|(address, state)| format!("{address} {state}\n")).collect();
+        let mut trier = node.instance(1, &trying(&addresses)).await;
+        trier.health.grace_ms = 25_000;
+        node.want(1, vec![trier.clone()]);
+        node.until_phase(trier.id, InstancePhase::Healthy).await;
+        let from_instance = get(trier.address).unwrap();
+        node.kill().await;
+        let tries = trying(&addresses);
+        let tries = tries.split_once('(').unwrap().1.rsplit_once(')').unwrap().0.to_owned();
+        let from_build = on_the_build_bridge(node, &tries).await;
+        node.engine.remove(&neighbour).await.unwrap();
+        assert_eq!((from_instance, from_build), (wanted.clone(), wanted));
+    })
+    .await;
+}
