@@ -11,7 +11,9 @@ use zeitwork_database::{Database, installation};
 use zeitwork_model::reason::Reason;
 use zeitwork_outbound::Guard;
 use zeitwork_runtime::clock::Clock;
+use zeitwork_runtime::failpoint::effect_at_once;
 use zeitwork_runtime::lifecycle::{Lifecycle, chain};
+use zeitwork_runtime::step;
 use zeitwork_secrets::PrivateKey;
 use zeitwork_web::{BindError, CheckOutcome, Health, Limits, Metrics, Server};
 
@@ -28,7 +30,7 @@ use crate::container::labels::Owner;
 use crate::disk;
 use crate::instances::memory::Memory;
 use crate::instances::{Instances, Surroundings};
-use crate::logs::follow::{Followers, OpenStream, Positions};
+use crate::logs::follow::{Followers, OpenStream};
 use crate::logs::ship::Shipping;
 use crate::logs::throttle::DAY_BYTES;
 use crate::metrics::Figures;
@@ -126,7 +128,7 @@ async fn work(
         day_bytes: DAY_BYTES,
     };
     let streams = shipping.clone();
-    let open: OpenStream = Arc::new(move |id, kept| streams.instance(id, kept));
+    let open: OpenStream = Arc::new(move |id| streams.instance(id));
     let targets = Arc::new(Targets::load(config.file("target.json")));
     let builds = build_parts(&config, &owner, Arc::clone(&key))?;
     let (instances, snapshots) = Instances::new(Surroundings {
@@ -135,13 +137,7 @@ async fn work(
         key: Arc::clone(&key),
         targets: targets.subscribe(),
         memory: Memory::load(config.file("instances.json")),
-        followers: Followers::new(
-            Arc::clone(&engine),
-            Arc::clone(&key),
-            open,
-            Positions::load(config.file("logs.json")),
-            life.clone(),
-        ),
+        followers: Followers::new(Arc::clone(&engine), Arc::clone(&key), open, life.clone()),
         space: watch_space(&builds, &life),
         life: life.clone(),
     });
@@ -215,7 +211,9 @@ async fn installation(config: &Config, database: &Database, life: &Lifecycle) ->
         };
         match read.await {
             Ok(found) => {
-                if let Err(error) = disk::write(&config.file("installation"), found.id.as_bytes()) {
+                let file = config.file("installation");
+                let keep = step!("installation.keep");
+                if let Err(error) = disk::write(keep, &file, found.id.as_bytes()) {
                     tracing::error!(%error, "the installation's id cannot be kept");
                 }
                 return Some(found.id);
@@ -289,7 +287,8 @@ fn build_parts(
         cgroup_root: "/sys/fs/cgroup".into(),
     };
     // What stays costs disk; it is no reason not to serve.
-    if let Err(error) = crate::build::clear(&parts) {
+    let cleared = effect_at_once(step!("builds.clear"), || crate::build::clear(&parts));
+    if let Err(error) = cleared {
         tracing::warn!(%error, "checkouts of an earlier life were not removed");
     }
     Ok(parts)

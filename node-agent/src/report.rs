@@ -9,7 +9,9 @@ use zeitwork_database::{Database, node_reports};
 use zeitwork_model::reason::Reason;
 use zeitwork_protocol::VERSION;
 use zeitwork_protocol::report::{BuildReport, NodeReport};
+use zeitwork_runtime::failpoint::effect;
 use zeitwork_runtime::lifecycle::{Lifecycle, chain};
+use zeitwork_runtime::step;
 
 use crate::instances::Snapshot;
 use crate::observe::Sampler;
@@ -104,7 +106,8 @@ impl Reporter {
 
     async fn write(&self, report: &NodeReport, urgent: bool) -> zeitwork_database::Result<()> {
         let mut connection = self.database.acquire().await?;
-        node_reports::write(&mut connection, report, urgent).await
+        let writing = node_reports::write(&mut connection, report, urgent);
+        effect(step!("report.write"), writing).await
     }
 
     /// Waits until something is worth a report at once; false where nothing can come any more.
@@ -172,7 +175,7 @@ fn bare(snapshot: &Snapshot, builds: Vec<BuildReport>, mut frame: NodeReport) ->
     frame.problems.clone_from(&snapshot.problems);
     if frame.host.disk_available_bytes < LEAST_DISK {
         let text = "the disk of the agent's state directory is full; make room: until then its \
-                    last target and log positions may not outlive a restart";
+                    last target may not outlive a restart";
         frame.problems.push(Reason::new("state_disk_low", text));
     }
     frame

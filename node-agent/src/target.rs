@@ -12,6 +12,7 @@ use zeitwork_model::generation::Position;
 use zeitwork_protocol::READER;
 use zeitwork_protocol::target::NodeTarget;
 use zeitwork_runtime::lifecycle::{Lifecycle, chain};
+use zeitwork_runtime::step;
 
 use crate::disk;
 
@@ -90,8 +91,8 @@ impl Targets {
 
     fn keep(&self, target: &NodeTarget) {
         let kept = NodeTarget { builds: Vec::new(), ..target.clone() };
-        let written =
-            serde_json::to_vec(&kept).map_err(Into::into).and_then(|t| disk::write(&self.path, &t));
+        let write = |text: Vec<u8>| disk::write(step!("target.keep"), &self.path, &text);
+        let written = serde_json::to_vec(&kept).map_err(Into::into).and_then(write);
         let was_unkept = self.unkept.swap(written.is_err(), Ordering::Relaxed);
         if let (Err(error), false) = (written, was_unkept) {
             tracing::error!(%error, path = %self.path.display(), "the target cannot be kept");

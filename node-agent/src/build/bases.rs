@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeitwork_outbound::{Guard, GuardError};
+use zeitwork_runtime::failpoint::effect;
+use zeitwork_runtime::step;
 
 use super::engine::{Engine, EngineError};
 use super::references::{self, Refused};
@@ -82,7 +84,8 @@ impl Bases<'_> {
             if known.is_none() {
                 say(&format!("pulling {image}"));
                 self.pulled.note(image);
-                self.engine.pull(image).await.map_err(absent)?;
+                let pull = self.engine.pull(image);
+                effect(step!("builds.pull"), pull).await.map_err(absent)?;
                 known = self.engine.image(image).await?;
             }
             let gone = || absent(EngineError::Away("the image did not arrive".to_owned()));
@@ -141,7 +144,7 @@ impl Pulled {
 
     fn keep(&self, images: &BTreeSet<String>) {
         let text = serde_json::to_vec(images).unwrap_or_default();
-        if let Err(error) = disk::write(&self.path, &text) {
+        if let Err(error) = disk::write(step!("builds.remember"), &self.path, &text) {
             tracing::warn!(%error, "pulled base images cannot be remembered");
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use zeitwork_model::id::InstanceId;
 use zeitwork_model::reason::Reason;
+use zeitwork_runtime::step;
 
 use crate::disk;
 use crate::life::Life;
@@ -36,7 +37,8 @@ impl Memory {
     /// be done. What is remembered is right as long as the agent lives.
     pub fn save(&mut self) -> Option<Reason> {
         let text = serde_json::to_vec(&self.lives).ok()?;
-        let written = if text == self.saved { Ok(()) } else { disk::write(&self.path, &text) };
+        let write = |text| disk::write(step!("instances.remember"), &self.path, text);
+        let written = if text == self.saved { Ok(()) } else { write(&text) };
         match written {
             Ok(()) => {
                 self.saved = text;

@@ -1,7 +1,6 @@
 //! Reads what instances say, from the engine, from where it was left.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,68 +17,26 @@ use zeitwork_runtime::lifecycle::Lifecycle;
 use zeitwork_secrets::PrivateKey;
 use zeitwork_secrets::redact::Redactor;
 
-use super::ship::Kept;
+use super::mark::Mark;
+use super::ship::Resume;
 use super::{LogSink, MAXIMUM_LINE, Stream};
 use crate::container::engine::Engine;
 use crate::container::{Container, ContainerState};
-use crate::disk;
 use crate::instances::variables;
 
 /// An ended container is kept so long for its last lines at most.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
-/// Until when each instance's lines are stored; kept on disk.
+/// Opens the stream of an instance.
+pub type OpenStream = Arc<dyn Fn(InstanceId) -> (LogSink, Resume) + Send + Sync>;
+
+/// The stream of an instance, and until where it was read.
 #[derive(Debug, Clone)]
-pub struct Positions {
-    path: PathBuf,
-    at: Arc<Mutex<(BTreeMap<InstanceId, i128>, bool)>>,
+struct Source {
+    sink: LogSink,
+    resume: Resume,
+    read: Arc<Mutex<Option<Mark>>>,
 }
-
-impl Positions {
-    /// Those of the file.
-    #[must_use]
-    pub fn load(path: PathBuf) -> Self {
-        let kept = std::fs::read(&path).unwrap_or_default();
-        let at = serde_json::from_slice(&kept).unwrap_or_default();
-        Self { path, at: Arc::new(Mutex::new((at, false))) }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, (BTreeMap<InstanceId, i128>, bool)> {
-        self.at.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, id: InstanceId) -> i128 {
-        self.lock().0.get(&id).copied().unwrap_or(0)
-    }
-
-    fn kept(&self, id: InstanceId) -> Kept {
-        let positions = self.clone();
-        Arc::new(move |at| {
-            let mut guard = positions.lock();
-            guard.0.insert(id, at.unix_timestamp_nanos());
-            guard.1 = true;
-        })
-    }
-
-    /// Writes the file where anything has changed, without instances that are gone.
-    pub fn save(&self, target: &NodeTarget) {
-        let text = {
-            let mut guard = self.lock();
-            if !std::mem::take(&mut guard.1) {
-                return;
-            }
-            guard.0.retain(|id, _| target.instances.iter().any(|instance| instance.id == *id));
-            serde_json::to_vec(&guard.0)
-        };
-        let written = text.map_err(Into::into).and_then(|text| disk::write(&self.path, &text));
-        if let Err(error) = written {
-            tracing::warn!(%error, "log positions cannot be written");
-        }
-    }
-}
-
-/// Opens the stream of an instance; told of what is stored through [`Kept`].
-pub type OpenStream = Arc<dyn Fn(InstanceId, Kept) -> LogSink + Send + Sync>;
 
 #[derive(Debug)]
 struct Reader {
@@ -93,9 +50,8 @@ pub struct Followers {
     engine: Arc<Engine>,
     key: Arc<PrivateKey>,
     open: OpenStream,
-    positions: Positions,
     life: Lifecycle,
-    sinks: BTreeMap<InstanceId, LogSink>,
+    sources: BTreeMap<InstanceId, Source>,
     readers: BTreeMap<String, Reader>,
 }
 
@@ -112,17 +68,21 @@ impl Followers {
         engine: Arc<Engine>,
         key: Arc<PrivateKey>,
         open: OpenStream,
-        positions: Positions,
         life: Lifecycle,
     ) -> Self {
-        let (sinks, readers) = (BTreeMap::new(), BTreeMap::new());
-        Self { engine, key, open, positions, life, sinks, readers }
+        let (sources, readers) = (BTreeMap::new(), BTreeMap::new());
+        Self { engine, key, open, life, sources, readers }
     }
 
     /// Starts readers for starts that have none; ends the streams of instances that are gone.
     pub fn follow(&mut self, target: &NodeTarget, containers: &[Container]) {
         self.readers.retain(|id, _| containers.iter().any(|container| container.id == *id));
         for container in containers {
+            // Also where no target lists it any more: nothing waits longer for its last lines.
+            let reader = self.readers.get_mut(&container.id);
+            if let Some(reader) = reader.filter(|_| !runs(container)) {
+                reader.ended.get_or_insert_with(Instant::now);
+            }
             let instance =
                 target.instances.iter().find(|instance| Some(instance.id) == container.instance);
             let (Some(instance), false) = (instance, container.started_at.starts_with("0001"))
@@ -131,9 +91,7 @@ impl Followers {
             };
             self.read(instance, container);
         }
-        let positions = &self.positions;
-        positions.save(target);
-        self.sinks.retain(|id, _| {
+        self.sources.retain(|id, _| {
             let exists = containers.iter().any(|container| container.instance == Some(*id));
             let wanted = target
                 .instances
@@ -144,11 +102,8 @@ impl Followers {
     }
 
     fn read(&mut self, instance: &InstanceTarget, container: &Container) {
-        let runs = matches!(container.state, ContainerState::Running | ContainerState::Paused);
-        if let Some(reader) = self.readers.get_mut(&container.id) {
-            if !runs && reader.ended.is_none() {
-                reader.ended = Some(Instant::now());
-            }
+        let runs = runs(container);
+        if let Some(reader) = self.readers.get(&container.id) {
             let broken = runs && reader.task.is_finished();
             if reader.start == container.started_at && !broken {
                 return;
@@ -158,14 +113,14 @@ impl Followers {
                 return;
             }
         }
-        let kept = self.positions.kept(instance.id);
-        let open = &self.open;
-        let sink = self.sinks.entry(instance.id).or_insert_with(|| open(instance.id, kept)).clone();
+        let open = || {
+            let (sink, resume) = (self.open)(instance.id);
+            Source { sink, resume, read: Arc::default() }
+        };
+        let source = self.sources.entry(instance.id).or_insert_with(open).clone();
         let secrets = variables::open(&self.key, instance).unwrap_or_default().secrets;
         let redactor = Redactor::new(secrets.iter().map(|secret| secret.as_str()));
-        let since = self.positions.get(instance.id);
-        let reading =
-            read_lines(Arc::clone(&self.engine), container.id.clone(), since, sink, redactor);
+        let reading = read_lines(Arc::clone(&self.engine), container.id.clone(), source, redactor);
         let life = self.life.clone();
         let task = self.life.spawn_detached("log reader", async move {
             tokio::select! {
@@ -180,8 +135,8 @@ impl Followers {
 
     /// Says a line of the platform in an instance's log.
     pub fn say(&self, id: InstanceId, text: &str) {
-        if let Some(sink) = self.sinks.get(&id) {
-            sink.line(Stream::System, text);
+        if let Some(source) = self.sources.get(&id) {
+            source.sink.line(Stream::System, text);
         }
     }
 
@@ -196,26 +151,52 @@ impl Followers {
     }
 }
 
+fn runs(container: &Container) -> bool {
+    matches!(container.state, ContainerState::Running | ContainerState::Paused)
+}
+
+impl Source {
+    /// Where reading goes on: in this life of the agent, or else where the store says.
+    async fn begin(&mut self) -> Option<Mark> {
+        if let Some(read) = *self.lock() {
+            return Some(read);
+        }
+        let stored = self.resume.wait_for(Option::is_some).await.ok()?;
+        *stored
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Mark>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, stream: Stream, redactor: &Redactor, (at, line): (OffsetDateTime, String)) {
+        self.lock().get_or_insert_default().advance(stream, at);
+        self.sink.line_at(stream, &redactor.redact(&line), at);
+    }
+}
+
 async fn read_lines(
     engine: Arc<Engine>,
     container: String,
-    since: i128,
-    sink: LogSink,
+    mut source: Source,
     redactor: Redactor,
 ) {
     let Ok(docker) = engine.docker() else { return };
-    // The engine counts whole seconds here; what is older within the second is skipped below.
-    let seconds = i32::try_from(since / 1_000_000_000).unwrap_or(0);
+    let Some(begin) = source.begin().await else { return };
+    source.lock().get_or_insert(begin);
+    // The engine counts whole seconds here; what is older is skipped below.
     let options = LogsOptionsBuilder::new()
         .follow(true)
         .stdout(true)
         .stderr(true)
         .timestamps(true)
-        .since(seconds)
+        .since(begin.since())
         .build();
     let mut outputs = docker.logs(&container, Some(options));
     let mut partial = [Partial::default(), Partial::default()];
-    while let Some(Ok(output)) = outputs.next().await {
+    while let Some(output) = outputs.next().await {
+        // What has no line end yet is read again.
+        let Ok(output) = output else { return };
         let (stream, message) = match output {
             LogOutput::StdErr { message } => (Stream::Stderr, message),
             LogOutput::StdOut { message } | LogOutput::Console { message } => {
@@ -225,18 +206,17 @@ async fn read_lines(
         };
         let slot = &mut partial[usize::from(stream == Stream::Stderr)];
         let Some((at, text)) = piece(&message) else { continue };
-        // Old pieces are left out before lines are put together: a start that ended without a
-        // line end must not swallow the first line of the next.
-        if at.unix_timestamp_nanos() <= since {
+        if begin.covers(stream, at) {
             continue;
         }
-        if let Some((at, line)) = slot.add(at, text) {
-            sink.line_at(stream, &redactor.redact(&line), at);
+        let (before, line) = slot.add(at, text);
+        for line in before.into_iter().chain(line) {
+            source.say(stream, &redactor, line);
         }
     }
     for (slot, stream) in partial.iter_mut().zip([Stream::Stdout, Stream::Stderr]) {
-        if let Some((at, line)) = slot.finish() {
-            sink.line_at(stream, &redactor.redact(&line), at);
+        if let Some(line) = slot.finish() {
+            source.say(stream, &redactor, line);
         }
     }
 }
@@ -248,7 +228,10 @@ fn piece(message: &[u8]) -> Option<(OffsetDateTime, &[u8])> {
     Some((OffsetDateTime::parse(time, &Rfc3339).ok()?, &message[space + 1..]))
 }
 
-/// A line that comes in pieces: the engine cuts at 16 KiB.
+/// A line with its time.
+type Timed = (OffsetDateTime, String);
+
+/// A line that comes in pieces: the engine cuts at 16 KiB, and gives all pieces the same time.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     at: Option<OffsetDateTime>,
@@ -256,21 +239,23 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Adds a piece; the line, once it is whole, with the time of its last piece.
+    /// Adds a piece; what stood before it without a line end (a start that has ended), and the
+    /// line, once it is whole.
     pub(super) fn add(
         &mut self,
         at: OffsetDateTime,
         text: &[u8],
-    ) -> Option<(OffsetDateTime, String)> {
+    ) -> (Option<Timed>, Option<Timed>) {
+        let before = if self.at == Some(at) { None } else { self.finish() };
         self.at = Some(at);
         // More than is ever shown is not kept, whatever the program writes.
         let room = (2 * MAXIMUM_LINE).saturating_sub(self.text.len());
         self.text.extend_from_slice(&text[..text.len().min(room)]);
-        text.ends_with(b"\n").then(|| self.finish()).flatten()
+        (before, text.ends_with(b"\n").then(|| self.finish()).flatten())
     }
 
     /// What is there of a line, as a line.
-    pub(super) fn finish(&mut self) -> Option<(OffsetDateTime, String)> {
+    pub(super) fn finish(&mut self) -> Option<Timed> {
         let text = std::mem::take(&mut self.text);
         let at = self.at.take()?;
         Some((at, String::from_utf8_lossy(&text).trim_end_matches(['\r', '\n']).to_owned()))

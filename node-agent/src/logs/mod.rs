@@ -3,6 +3,7 @@
 
 pub mod buffer;
 pub mod follow;
+pub mod mark;
 pub mod ship;
 pub mod throttle;
 

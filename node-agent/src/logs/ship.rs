@@ -4,14 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::{OffsetDateTime, UtcOffset};
-use tokio::sync::Notify;
-use zeitwork_database::Database;
+use tokio::sync::{Notify, watch};
 use zeitwork_database::node_logs::{self, NewChunk};
+use zeitwork_database::{Database, PgConnection};
 use zeitwork_model::id::{BuildId, InstanceId};
 use zeitwork_runtime::clock::Clock;
+use zeitwork_runtime::failpoint::effect;
 use zeitwork_runtime::lifecycle::{Lifecycle, chain};
+use zeitwork_runtime::step;
 
 use super::buffer::{Buffer, Record, encode};
+use super::mark::Mark;
 use super::throttle::{DayLimit, Passage, Throttle, marker};
 use super::{Line, LogLines, LogSink, Stream};
 
@@ -28,8 +31,8 @@ const TRIES_AFTER_END: u32 = 60;
 /// Time for what is left when the daemon stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Told of the time of the last line that is safely stored.
-pub type Kept = Arc<dyn Fn(OffsetDateTime) + Send + Sync>;
+/// Where a stream goes on, once the store has said so.
+pub type Resume = watch::Receiver<Option<Mark>>;
 
 /// Opens streams to the store.
 #[derive(Debug, Clone)]
@@ -54,30 +57,41 @@ impl Shipping {
     /// Where a build says its lines; the stream ends with the sink.
     #[must_use]
     pub fn build(&self, id: BuildId) -> LogSink {
-        self.open(id.to_string(), Arc::new(|_| {}))
+        self.open(id.to_string(), false).0
     }
 
-    /// Where an instance's lines go; the stream ends with the sink.
+    /// Where an instance's lines go, and from where on; the stream ends with the sink.
     #[must_use]
-    pub fn instance(&self, id: InstanceId, kept: Kept) -> LogSink {
-        self.open(id.to_string(), kept)
+    pub fn instance(&self, id: InstanceId) -> (LogSink, Resume) {
+        self.open(id.to_string(), true)
     }
 
-    fn open(&self, stream: String, kept: Kept) -> LogSink {
+    fn open(&self, stream: String, resumes: bool) -> (LogSink, Resume) {
         let (sink, lines) = LogSink::channel(CAPACITY);
         let shared = Arc::new(Shared::default());
         let collector = Collector {
             shared: Arc::clone(&shared),
             clock: self.clock.clone(),
-            throttle: Throttle::new(Instant::now()),
+            throttle: Throttle::default(),
             day: DayLimit::new(self.day_bytes),
         };
         let collector = collector.run(lines);
         self.life.spawn_detached("log collector", stop_with(self.life.clone(), collector));
-        let writer =
-            Writer { shipping: self.clone(), stream, shared, kept, position: None, tries: 0 };
+        let resume = watch::Sender::new(None);
+        let resumed = resume.subscribe();
+        let writer = Writer {
+            shipping: self.clone(),
+            stream,
+            shared,
+            resumes,
+            resume,
+            mark: Mark::default(),
+            author: rand::random(),
+            position: None,
+            tries: 0,
+        };
         self.life.spawn_detached("log writer", writer.run());
-        sink
+        (sink, resumed)
     }
 }
 
@@ -123,7 +137,7 @@ impl Collector {
                 Passage::PassAfter(count) => self.say(self.day.marker(count), at),
             }
         }
-        match self.throttle.pass(line.text.len(), Instant::now()) {
+        match self.throttle.pass(line.text.len(), at) {
             Passage::Drop => return,
             Passage::Pass => {}
             Passage::PassAfter(count) => self.say(marker(count), at),
@@ -153,7 +167,14 @@ struct Writer {
     shipping: Shipping,
     stream: String,
     shared: Arc<Shared>,
-    kept: Kept,
+    /// What was read can be read again, and has a mark.
+    resumes: bool,
+    resume: watch::Sender<Option<Mark>>,
+    /// What is stored.
+    mark: Mark,
+    /// Told apart from other writers of the stream: the agent's earlier life.
+    author: u64,
+    /// The end of the stream, where it is known.
     position: Option<i64>,
     tries: u32,
 }
@@ -161,37 +182,48 @@ struct Writer {
 impl Writer {
     async fn run(mut self) {
         let life = self.shipping.life.clone();
+        // Whoever reads waits for where to begin.
+        if !self.insist(&mut Vec::new(), false).await {
+            return;
+        }
         loop {
             let stopping = tokio::select! {
                 () = life.stopping() => true,
                 () = self.due() => false,
             };
-            let (records, ended) = {
+            let (mut records, ended) = {
                 let mut shared = lock(&self.shared);
                 let records = shared.0.take(CHUNK);
                 (records, shared.1 && shared.0.is_empty())
             };
             if stopping {
-                let last = self.write(&records, false);
+                let last = self.write(&mut records, false);
                 let _ = tokio::time::timeout(LAST_WORDS, last).await;
                 return;
             }
-            while !self.write(&records, ended).await {
-                self.tries += 1;
-                if ended && self.tries > TRIES_AFTER_END {
-                    tracing::warn!(stream = self.stream, "lines could not be stored");
-                    return;
-                }
-                tokio::select! {
-                    () = life.stopping() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
-            }
-            self.tries = 0;
-            if ended {
+            if !self.insist(&mut records, ended).await || ended {
                 return;
             }
         }
+    }
+
+    /// Writes the chunk as often as it takes; false where it is given up.
+    async fn insist(&mut self, records: &mut Vec<Record>, ended: bool) -> bool {
+        let life = self.shipping.life.clone();
+        while !self.write(records, ended).await {
+            self.tries += 1;
+            let has_ended = ended || lock(&self.shared).1;
+            if has_ended && self.tries > TRIES_AFTER_END {
+                tracing::warn!(stream = self.stream, "lines could not be stored");
+                return false;
+            }
+            tokio::select! {
+                () = life.stopping() => return false,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+        self.tries = 0;
+        true
     }
 
     /// Waits until there is a chunk to write.
@@ -218,7 +250,7 @@ impl Writer {
     }
 
     /// Writes the chunk; false where it has to be tried again.
-    async fn write(&mut self, records: &[Record], ended: bool) -> bool {
+    async fn write(&mut self, records: &mut Vec<Record>, ended: bool) -> bool {
         match self.append(records, ended).await {
             Ok(done) => done,
             Err(error) => {
@@ -228,55 +260,68 @@ impl Writer {
         }
     }
 
-    async fn append(&mut self, records: &[Record], ended: bool) -> zeitwork_database::Result<bool> {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else {
-            return if ended { self.end().await } else { Ok(true) };
-        };
+    async fn append(
+        &mut self,
+        records: &mut Vec<Record>,
+        ended: bool,
+    ) -> zeitwork_database::Result<bool> {
         let mut connection = self.shipping.database.acquire().await?;
-        let after = match self.position {
-            Some(position) => position,
-            None => match node_logs::position(&mut connection, &self.stream).await? {
-                Some(position) => position,
-                None => return Ok(false),
-            },
+        let after = if let Some(position) = self.position {
+            position
+        } else {
+            let Some(position) = self.find_end(&mut connection).await? else { return Ok(false) };
+            // The agent before has stored them: its last words came late.
+            records.retain(|record| !self.mark.covers(record.stream, record.at));
+            position
         };
+        if records.is_empty() && !ended {
+            return Ok(true);
+        }
+        let mut mark = self.mark;
+        for record in records.iter().filter(|_| self.resumes) {
+            mark.advance(record.stream, record.at);
+        }
+        let text = mark.text(self.author);
+        let now = self.shipping.clock.now();
         let lines = i32::try_from(records.len()).unwrap_or(i32::MAX);
-        let Ok(data) = encode(records, after + 1) else { return Ok(true) };
+        let data = if records.is_empty() { Ok(Vec::new()) } else { encode(records, after + 1) };
+        let Ok(data) = data else { return Ok(true) };
         let chunk = NewChunk {
             stream: &self.stream,
             after,
             lines,
-            first_at: first.at,
-            last_at: last.at,
+            first_at: records.first().map_or(now, |record| record.at),
+            last_at: records.last().map_or(now, |record| record.at),
             data: &data,
             ended,
+            mark: &text,
         };
-        // Stays our position until the answer is there: a repeated append is then told apart.
-        self.position = Some(after);
-        let now = node_logs::append(&mut connection, &chunk).await?;
-        self.position = Some(now);
-        if now != after + i64::from(lines) {
-            return Ok(false);
+        let appended = node_logs::append(&mut connection, &chunk);
+        let appended = effect(step!("logs.append"), appended).await?;
+        let last = after + i64::from(lines);
+        if appended {
+            (self.position, self.mark) = (Some(last), mark);
+            return Ok(true);
         }
-        (self.kept)(last.at);
-        Ok(true)
+        // Written by the try before, whose answer was lost, or something else was.
+        let end = node_logs::end(&mut connection, &self.stream).await?;
+        if end.is_some_and(|end| end.last == last && end.mark.as_ref() == Some(&text)) {
+            (self.position, self.mark) = (Some(last), mark);
+            return Ok(true);
+        }
+        self.position = None;
+        Ok(false)
     }
 
-    async fn end(&mut self) -> zeitwork_database::Result<bool> {
-        let mut connection = self.shipping.database.acquire().await?;
-        let Some(after) = node_logs::position(&mut connection, &self.stream).await? else {
-            return Ok(false);
-        };
-        let now = self.shipping.clock.now();
-        let chunk = NewChunk {
-            stream: &self.stream,
-            after,
-            lines: 0,
-            first_at: now,
-            last_at: now,
-            data: &[],
-            ended: true,
-        };
-        Ok(node_logs::append(&mut connection, &chunk).await? == after)
+    /// Asks where the stream ends; none where there is no such stream (yet).
+    async fn find_end(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> zeitwork_database::Result<Option<i64>> {
+        let Some(end) = node_logs::end(connection, &self.stream).await? else { return Ok(None) };
+        self.position = Some(end.last);
+        self.mark = end.mark.map(|mark| Mark::read(&mark)).unwrap_or_default();
+        self.resume.send_if_modified(|known| known.is_none() && known.replace(self.mark).is_none());
+        Ok(self.position)
     }
 }

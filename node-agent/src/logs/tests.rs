@@ -1,9 +1,10 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::buffer::{Buffer, Record, encode};
 use super::follow::Partial;
+use super::mark::Mark;
 use super::throttle::{DayLimit, Passage, Throttle};
 use super::{LogSink, MAXIMUM_LINE, Stream};
 
@@ -27,13 +28,52 @@ async fn a_sink_never_blocks_and_says_what_it_dropped() {
 
 #[test]
 fn a_flood_is_dropped_and_one_marker_says_how_much() {
-    let begin = Instant::now();
-    let mut throttle = Throttle::new(begin);
+    let begin = time::macros::datetime!(2025-03-31 12:00 UTC);
+    let mut throttle = Throttle::default();
     let passed = (0..20_000).filter(|_| throttle.pass(10, begin) == Passage::Pass).count();
     assert_eq!(passed, 5_000);
     let later = begin + Duration::from_millis(150);
     assert_eq!(throttle.pass(10, later), Passage::PassAfter(15_000));
     assert_eq!(throttle.pass(10, later), Passage::Pass);
+}
+
+#[test]
+fn what_is_read_late_was_not_said_all_at_once() {
+    let begin = time::macros::datetime!(2025-03-31 12:00 UTC);
+    let mut throttle = Throttle::default();
+    for number in 0..20_000_u32 {
+        let at = begin + Duration::from_millis(2) * number;
+        assert_eq!(throttle.pass(10, at), Passage::Pass, "500 lines a second");
+        // Another output is a little behind.
+        assert_eq!(throttle.pass(10, at - Duration::from_millis(1)), Passage::Pass);
+    }
+    let set_back = begin - Duration::from_hours(1);
+    for number in 0..20_000_u32 {
+        let at = set_back + Duration::from_millis(2) * number;
+        assert_eq!(throttle.pass(10, at), Passage::Pass, "a clock that was set back");
+    }
+}
+
+#[test]
+fn a_mark_is_behind_each_output_s_last_line_and_outlives_the_agent_as_text() {
+    let (first, second) = (at(100), at(200));
+    let mut mark = Mark::default();
+    assert!(!mark.covers(Stream::Stdout, first));
+    mark.advance(Stream::Stderr, second);
+    assert!(mark.covers(Stream::Stderr, first) && mark.covers(Stream::Stderr, second));
+    // A long line whose first piece is older than another output's last line.
+    assert!(!mark.covers(Stream::Stdout, first));
+    mark.advance(Stream::Stdout, first);
+    mark.advance(Stream::System, at(300));
+    assert!(mark.covers(Stream::Stdout, first) && !mark.covers(Stream::System, first));
+    assert_eq!(Mark::read(&mark.text(u64::MAX)), mark);
+    assert!(mark.text(u64::MAX).len() <= 256);
+    assert_eq!((mark.since(), Mark::default().since()), (140, 0));
+    assert_eq!(Mark::read("of another age"), Mark::default());
+}
+
+fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds)
 }
 
 #[test]
@@ -89,13 +129,22 @@ fn a_chunk_is_numbered_json_lines() {
 #[test]
 fn a_line_in_pieces_is_put_together() {
     let mut partial = Partial::default();
-    let at = OffsetDateTime::UNIX_EPOCH;
-    assert_eq!(partial.add(at, b"hel"), None);
-    let later = at + Duration::from_secs(1);
-    assert_eq!(partial.add(later, b"lo\r\n"), Some((later, "hello".to_owned())));
+    assert_eq!(partial.add(at(1), b"hel"), (None, None));
+    assert_eq!(partial.add(at(1), b"lo\r\n"), (None, Some((at(1), "hello".to_owned()))));
     assert_eq!(partial.finish(), None);
     for _ in 0..100 {
-        assert_eq!(partial.add(at, &[b'x'; 16_384]), None);
+        assert_eq!(partial.add(at(2), &[b'x'; 16_384]), (None, None));
     }
     assert!(partial.finish().unwrap().1.len() <= 2 * MAXIMUM_LINE, "memory stays bounded");
+}
+
+#[test]
+fn what_had_no_line_end_is_a_line_once_another_begins() {
+    let mut partial = Partial::default();
+    assert_eq!(partial.add(at(1), b"its last words"), (None, None));
+    let last = Some((at(1), "its last words".to_owned()));
+    assert_eq!(
+        partial.add(at(2), b"the next start\n"),
+        (last, Some((at(2), "the next start".to_owned())))
+    );
 }

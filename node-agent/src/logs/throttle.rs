@@ -1,9 +1,7 @@
 //! How much one stream may say: in a moment ([`Throttle`]), and in a day ([`DayLimit`]). Pure:
-//! time comes in as a value.
+//! time comes in as a value, that of the line: what is read late was not said all at once.
 
-use std::time::Instant;
-
-use time::Date;
+use time::{Date, OffsetDateTime};
 
 /// Bytes that a stream may say in a day (UTC): an instance that says 1 KiB a second stays below,
 /// and a hundred that say too much fill some gigabytes of the database in a week, compressed.
@@ -15,13 +13,16 @@ const LINES: f64 = 1_000.0;
 const BYTES: f64 = 1024.0 * 1024.0;
 /// Seconds of both that may come at once: a start says much and then little.
 const BURST: f64 = 5.0;
+/// Lines of two outputs come out of order by less than this many seconds; more is a clock that was
+/// set back.
+const DISORDER: f64 = 60.0;
 
 /// A bucket of lines and one of bytes.
 #[derive(Debug, Clone)]
 pub struct Throttle {
     lines: f64,
     bytes: f64,
-    filled: Instant,
+    filled: OffsetDateTime,
     dropped: u64,
 }
 
@@ -36,17 +37,22 @@ pub enum Passage {
     Drop,
 }
 
-impl Throttle {
+impl Default for Throttle {
     /// Full buckets.
-    #[must_use]
-    pub fn new(now: Instant) -> Self {
-        Self { lines: LINES * BURST, bytes: BYTES * BURST, filled: now, dropped: 0 }
+    fn default() -> Self {
+        let filled = OffsetDateTime::UNIX_EPOCH;
+        Self { lines: LINES * BURST, bytes: BYTES * BURST, filled, dropped: 0 }
     }
+}
 
-    /// Whether a line of so many bytes passes now.
-    pub fn pass(&mut self, bytes: usize, now: Instant) -> Passage {
-        let seconds = now.duration_since(self.filled).as_secs_f64();
-        self.filled = now;
+impl Throttle {
+    /// Whether a line of so many bytes that was said at this time passes.
+    pub fn pass(&mut self, bytes: usize, at: OffsetDateTime) -> Passage {
+        let seconds = (at - self.filled).as_seconds_f64();
+        if !(-DISORDER..=0.0).contains(&seconds) {
+            self.filled = at;
+        }
+        let seconds = seconds.max(0.0);
         self.lines = (self.lines + seconds * LINES).min(LINES * BURST);
         self.bytes = (self.bytes + seconds * BYTES).min(BYTES * BURST);
         // After a gap a tenth of a second's worth has to come together first: one marker for

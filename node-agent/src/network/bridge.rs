@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use ipnetwork::Ipv4Network;
+use zeitwork_runtime::failpoint::effect;
+use zeitwork_runtime::step;
 
 use super::NetworkError;
 use super::pool::{choose, overlap};
@@ -76,7 +78,7 @@ impl Bridge {
             let mut taken = taken(engine).await?;
             taken.extend(&avoid);
             let subnet = self.pick(&taken).ok_or(NetworkError::PoolTaken(self.pool))?;
-            match self.create(engine, subnet).await {
+            match effect(step!("network.bridge"), self.create(engine, subnet)).await {
                 Ok(()) => {
                     self.remember(subnet);
                     return Ok(());
@@ -98,7 +100,9 @@ impl Bridge {
         if kept.is_ok_and(|kept| kept.trim() == text) {
             return;
         }
-        if let Err(error) = disk::write(&self.remembered, text.as_bytes()) {
+        if let Err(error) =
+            disk::write(step!("network.remember"), &self.remembered, text.as_bytes())
+        {
             tracing::warn!(%error, "the network's addresses cannot be remembered");
         }
     }

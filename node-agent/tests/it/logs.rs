@@ -34,11 +34,6 @@ async fn lines_arrive_once_in_order_and_without_secrets() {
         assert_eq!(lines, wanted.map(|(stream, text)| (stream, text.to_owned())));
 
         // A second agent goes on where the first was, on the same container.
-        node.until("positions are kept", |_| true).await;
-        let positions = node.directory.path().join("logs.json");
-        while !positions.exists() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
         node.kill().await;
         node.start();
         node.until_phase(instance.id, InstancePhase::Healthy).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -21,7 +21,8 @@ use zeitwork_node_agent::container::engine::Engine;
 use zeitwork_node_agent::container::labels::Owner;
 use zeitwork_node_agent::instances::memory::Memory;
 use zeitwork_node_agent::instances::{Instances, Snapshot, Surroundings};
-use zeitwork_node_agent::logs::follow::{Followers, OpenStream, Positions};
+use zeitwork_node_agent::logs::follow::{Followers, OpenStream};
+use zeitwork_node_agent::logs::mark::Mark;
 use zeitwork_node_agent::logs::{LogSink, Stream};
 use zeitwork_node_agent::network::Network;
 use zeitwork_node_agent::network::bridge::Bridge;
@@ -56,6 +57,7 @@ pub struct Node {
     pub pool: ipnetwork::Ipv4Network,
     target: watch::Sender<Option<Arc<NodeTarget>>>,
     said: Arc<watch::Sender<Vec<(InstanceId, Stream, String)>>>,
+    marks: Arc<Mutex<BTreeMap<InstanceId, Mark>>>,
     /// Why there is little room on the disk.
     pub space: watch::Sender<Option<Reason>>,
     running: Option<(Lifecycle, watch::Receiver<Snapshot>)>,
@@ -78,6 +80,7 @@ pub async fn with_node_allowing(allow: &[&str], test: impl AsyncFnOnce(&mut Node
         pool: "10.213.0.0/16".parse().unwrap(),
         target: watch::channel(None).0,
         said: Arc::new(watch::channel(Vec::new()).0),
+        marks: Arc::default(),
         space: watch::channel(None).0,
         running: None,
     };
@@ -109,7 +112,6 @@ impl Node {
                 Arc::clone(&self.engine),
                 Arc::clone(&self.key),
                 self.streams(),
-                Positions::load(self.directory.path().join("logs.json")),
                 life.clone(),
             ),
             space: self.space.subscribe(),
@@ -119,19 +121,23 @@ impl Node {
         self.running = Some((life, snapshots));
     }
 
-    /// Streams that end in a list, told as stored at once.
+    /// Streams that end in a list, stored at once with their marks.
     fn streams(&self) -> OpenStream {
-        let (said, life) = (Arc::clone(&self.said), Lifecycle::new());
-        Arc::new(move |id, kept| {
+        let (said, marks, life) =
+            (Arc::clone(&self.said), Arc::clone(&self.marks), Lifecycle::new());
+        Arc::new(move |id| {
             let (sink, mut lines) = LogSink::channel(10_000);
-            let said = Arc::clone(&said);
+            let (said, marks) = (Arc::clone(&said), Arc::clone(&marks));
+            let mark = marks.lock().unwrap().get(&id).copied().unwrap_or_default();
             life.spawn_detached("listener", async move {
                 while let Some(line) = lines.next().await {
+                    if let Some(at) = line.at {
+                        marks.lock().unwrap().entry(id).or_default().advance(line.stream, at);
+                    }
                     said.send_modify(|said| said.push((id, line.stream, line.text)));
-                    line.at.into_iter().for_each(&*kept);
                 }
             });
-            sink
+            (sink, watch::channel(Some(mark)).1)
         })
     }
 

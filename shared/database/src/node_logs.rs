@@ -22,16 +22,27 @@ pub struct NewChunk<'a> {
     pub data: &'a [u8],
     /// Whether nothing more comes.
     pub ended: bool,
+    /// Until where the node has read what the stream speaks of, in its own words (256 bytes at
+    /// most): stored with the lines.
+    pub mark: &'a str,
 }
 
-/// Appends; answers the stream's last sequence. If that is not `after` plus the number of lines,
-/// nothing was written and the caller numbers its lines anew behind it.
+/// The end of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// Its last sequence.
+    pub last: i64,
+    /// The mark of the last chunk that had one.
+    pub mark: Option<String>,
+}
+
+/// Appends; false where the stream does not end at `after`, and nothing was written.
 ///
 /// # Errors
 /// The stream is none of this node's, and those of every statement.
-pub async fn append(connection: &mut PgConnection, chunk: &NewChunk<'_>) -> Result<i64> {
+pub async fn append(connection: &mut PgConnection, chunk: &NewChunk<'_>) -> Result<bool> {
     let row = sqlx::query!(
-        r#"select zw.append_log($1, $2, $3, $4, $5, $6, $7) as "last!""#,
+        r#"select zw.append_chunk($1, $2, $3, $4, $5, $6, $7, $8) as "appended!""#,
         chunk.stream,
         chunk.after,
         chunk.lines,
@@ -39,18 +50,20 @@ pub async fn append(connection: &mut PgConnection, chunk: &NewChunk<'_>) -> Resu
         chunk.last_at,
         chunk.data,
         chunk.ended,
+        chunk.mark,
     )
     .fetch_one(connection)
     .await?;
-    Ok(row.last)
+    Ok(row.appended)
 }
 
-/// The last sequence of one of this node's streams; `None` where it has no such stream (yet).
+/// The end of one of this node's streams; `None` where it has no such stream (yet).
 ///
 /// # Errors
 /// Those of every statement.
-pub async fn position(connection: &mut PgConnection, stream: &str) -> Result<Option<i64>> {
-    let row =
-        sqlx::query!("select zw.log_position($1) as last", stream).fetch_one(connection).await?;
-    Ok(row.last)
+pub async fn end(connection: &mut PgConnection, stream: &str) -> Result<Option<End>> {
+    let end = sqlx::query_as!(End, r#"select last as "last!", mark from zw.log_end($1)"#, stream,)
+        .fetch_optional(connection)
+        .await?;
+    Ok(end)
 }

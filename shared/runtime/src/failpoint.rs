@@ -57,6 +57,14 @@ pub async fn effect<T>(step: Step, work: impl Future<Output = T>) -> T {
     outcome
 }
 
+/// The same for an effect that is over at once: a file that is written.
+pub fn effect_at_once<T>(step: Step, work: impl FnOnce() -> T) -> T {
+    reach(step, "before");
+    let outcome = work();
+    reach(step, "after");
+    outcome
+}
+
 #[inline]
 fn reach(step: Step, moment: &str) {
     #[cfg(debug_assertions)]

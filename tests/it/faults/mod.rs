@@ -4,6 +4,7 @@ mod disk;
 mod engine;
 mod hangs;
 mod kills;
+mod lines;
 mod pushes;
 mod renamed;
 mod space;

@@ -50,12 +50,14 @@ const TABLES: &[(&str, Rights)] = &[
 /// Who may call them.
 #[rustfmt::skip]
 const FUNCTIONS: &[(&str, Rights)] = &[
+    ("append_chunk", ["-", "-", "-", "x"]),
     ("append_log", ["-", "-", "-", "x"]),
     ("append_route_feed", ["-", "x", "-", "-"]),
     ("create_login", ["-", "-", "-", "-"]),
     ("drop_log_partitions", ["-", "x", "-", "-"]),
     ("ensure_log_partitions", ["-", "x", "-", "-"]),
     ("leave_edge", ["-", "-", "x", "-"]),
+    ("log_end", ["-", "-", "-", "x"]),
     ("log_position", ["-", "-", "-", "x"]),
     ("my_node", ["-", "-", "-", "x"]),
     ("number_event", ["x", "x", "-", "-"]),

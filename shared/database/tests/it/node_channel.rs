@@ -57,6 +57,13 @@ async fn a_node_writes_to_its_own_log_streams_and_to_no_other_s() {
     assert_eq!(texts(&a, "select zw.log_position('bld_logs-b')").await, [""], "it is not A's");
     assert_eq!(texts(&b, "select zw.log_position('bld_logs-b')").await, ["7"], "A wrote nothing");
     assert_eq!(texts(&b, append).await, ["8"], "B may");
+    let chunk = "select zw.append_chunk('bld_logs-b', 8, 1, now(), now(), 'x', false, 'here')";
+    assert_refused(&a, chunk).await;
+    let end = "select last || mark from zw.log_end('bld_logs-b')";
+    assert_eq!(texts(&b, chunk).await, ["true"]);
+    assert_eq!(texts(&b, chunk).await, ["false"], "it does not end there any more");
+    assert!(texts(&a, end).await.is_empty(), "it is not A's");
+    assert_eq!(texts(&b, end).await, ["9here"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
