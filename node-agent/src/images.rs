@@ -64,6 +64,13 @@ impl Images {
         self.looked = None;
     }
 
+    /// Its removal was tried: where something else still needs it, that is not tried at each look.
+    pub fn tried(&mut self, image: &str) {
+        if let Some(since) = self.idle_since.get_mut(image) {
+            *since = Instant::now();
+        }
+    }
+
     /// Images that nothing wants, and for how long.
     #[must_use]
     pub fn idle(&self) -> Vec<IdleImage> {

@@ -47,6 +47,9 @@ pub struct Life {
     pub exit_code: Option<i32>,
     /// Whether its last end was for lack of memory.
     pub oom_killed: bool,
+    /// What the engine was last told to do with it and did not.
+    #[serde(skip)]
+    pub trouble: Option<Reason>,
     /// The start that runs, or ran last, in the engine's words.
     pub start: String,
     /// The start whose end was counted.
@@ -207,7 +210,7 @@ impl Life {
             InstancePhase::Failed => self.given_up.clone().or_else(|| {
                 Some(Reason::new("not_running", "it no longer runs and was to stay paused"))
             }),
-            _ => self.reason.clone(),
+            _ => self.trouble.clone().or_else(|| self.reason.clone()),
         }
     }
 }

@@ -134,6 +134,7 @@ impl Engine {
         let mut containers = Vec::with_capacity(listed.len());
         for summary in listed {
             let Some(id) = summary.id else { continue };
+            let labels = summary.labels.unwrap_or_default();
             let state = summary.state.map(|state| state.to_string()).unwrap_or_default();
             match self.known(&id, state_of(&state)) {
                 Some(container) => containers.push(container),
@@ -141,6 +142,10 @@ impl Engine {
                     Ok(inspected) => containers.push(self.keep(observed(id, inspected))),
                     Err(error) => match self.error(error) {
                         EngineError::Absent(_) => {}
+                        // One that the engine cannot show must not hide the others.
+                        EngineError::Refused(text) => {
+                            containers.push(unreadable(id, &labels, text));
+                        }
                         other => return Err(other),
                     },
                 },
@@ -305,6 +310,21 @@ fn state_of(word: &str) -> ContainerState {
         "paused" => ContainerState::Paused,
         "exited" | "dead" => ContainerState::Exited,
         _ => ContainerState::Changing,
+    }
+}
+
+fn unreadable(id: String, labels: &HashMap<String, String>, error: String) -> Container {
+    let instance = labels.get(INSTANCE).and_then(|label| label.parse().ok());
+    Container {
+        id,
+        instance,
+        state: ContainerState::Changing,
+        pid: 0,
+        started_at: String::new(),
+        exit_code: 0,
+        oom_killed: false,
+        error,
+        cpu_quota: 0,
     }
 }
 

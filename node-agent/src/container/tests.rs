@@ -2,9 +2,14 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use zeitwork_model::environment::Limits;
+use zeitwork_model::id::InstanceId;
 use zeroize::Zeroizing;
 
+use super::ContainerState;
+use super::engine::Engine;
+use super::labels::Owner;
 use super::specification::{Specification, settle_body, settled_quota};
 
 fn specifications() -> impl Strategy<Value = Specification> {
@@ -86,4 +91,47 @@ proptest! {
         }
         prop_assert_eq!(body["CpuQuota"].as_i64().unwrap(), settled_quota(limits));
     }
+}
+
+/// An engine that lists two containers and cannot show the first.
+async fn half_broken(listener: tokio::net::UnixListener, instance: InstanceId) {
+    let listed = r#"[{"Id":"bad","State":"running","Labels":{"dev.zeitwork.instance":"INSTANCE"}},
+        {"Id":"good","State":"running"}]"#;
+    let listed = listed.replace("INSTANCE", &instance.to_string());
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let (status, body) = if head.contains("/containers/bad/") {
+            ("500 Internal Server Error", r#"{"message":"its configuration is damaged"}"#)
+        } else if head.contains("/containers/good/") {
+            ("200 OK", r#"{"Id":"good","State":{"Status":"running","StartedAt":"now"}}"#)
+        } else {
+            ("200 OK", listed.as_str())
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n");
+        let answer = format!("{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_the_engine_cannot_show_does_not_hide_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let instance = InstanceId::new();
+    let server = tokio::task::JoinSet::from_iter([half_broken(listener, instance)]);
+    let owner = Owner { installation: "a".to_owned(), node: "one".to_owned() };
+    let engine = Engine::new(format!("unix://{}", socket.display()), owner);
+    let listed = engine.list().await.unwrap();
+    let states: Vec<_> = listed.iter().map(|it| (it.id.as_str(), it.state)).collect();
+    assert_eq!(states, [("bad", ContainerState::Changing), ("good", ContainerState::Running)]);
+    assert_eq!(listed[0].instance, Some(instance));
+    assert!(listed[0].error.contains("damaged"), "{}", listed[0].error);
+    drop(server);
 }

@@ -7,7 +7,9 @@ use tokio::sync::{mpsc, watch};
 use zeitwork_model::id::InstanceId;
 use zeitwork_model::reason::Reason;
 use zeitwork_protocol::target::{InstanceTarget, NodeTarget};
+use zeitwork_runtime::failpoint::effect;
 use zeitwork_runtime::lifecycle::Lifecycle;
+use zeitwork_runtime::step;
 use zeitwork_secrets::seal::PrivateKey;
 
 use super::variables;
@@ -26,10 +28,19 @@ pub struct Done {
     pub key: String,
     /// Whether it was a start.
     pub started: bool,
-    /// The instance that it was about.
+    /// The instance that was to be started.
     pub instance: Option<InstanceId>,
-    /// Why the instance could not be started.
-    pub start_failed: Option<Reason>,
+    /// How it ended.
+    pub outcome: Result<(), Failure>,
+}
+
+/// Why an action came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The instance cannot be started as it is: counts as a start that failed.
+    Unfit(Reason),
+    /// The engine did not do it, and the instance is not to blame: tried again.
+    Engine(Reason),
 }
 
 /// What actions need.
@@ -63,42 +74,48 @@ impl Work {
                 Action::Launch(id) | Action::Start(id, _) => Some(*id),
                 _ => None,
             };
-            let start_failed = match work.carry_out(&action, &target).await {
-                Ok(()) => None,
-                Err(Some(reason)) => Some(reason),
-                Err(None) => {
-                    tokio::time::sleep(BRAKE).await;
-                    None
-                }
-            };
-            let done = Done { key: busy, started, instance, start_failed };
+            let outcome = work.carry_out(&action, &target).await;
+            if matches!(outcome, Err(Failure::Engine(_))) {
+                tokio::time::sleep(BRAKE).await;
+            }
+            let done = Done { key: busy, started, instance, outcome };
             // Nobody listens any more once the loop has ended.
             let _ = work.done.send(done);
         });
         key
     }
 
-    /// The error is the reason why an instance cannot be started; nothing where nobody is to
-    /// blame and the action is tried again.
-    async fn carry_out(&self, action: &Action, target: &NodeTarget) -> Result<(), Option<Reason>> {
-        let find = |id: &InstanceId| target.instances.iter().find(|i| i.id == *id).ok_or(None);
+    async fn carry_out(&self, action: &Action, target: &NodeTarget) -> Result<(), Failure> {
+        let find = |id: &InstanceId| {
+            let gone = || Failure::Engine(Reason::new("outdated", "the target has changed"));
+            target.instances.iter().find(|i| i.id == *id).ok_or_else(gone)
+        };
         let result = match action {
             Action::Launch(id) => {
                 return self.launch(find(id)?, target.position.generation).await;
             }
             Action::Start(_, container) => return self.start(container).await,
-            Action::Settle(id, container) => self.engine.settle(container, find(id)?.limits).await,
-            Action::Pause(container) => self.engine.pause(container).await,
-            Action::Unpause(container) => self.engine.unpause(container).await,
-            Action::Terminate(container) => self.engine.terminate(container).await,
-            Action::Kill(container) => self.engine.kill(container).await,
-            Action::Remove(container) => self.engine.remove(container).await,
+            Action::Settle(id, container) => {
+                let limits = find(id)?.limits;
+                effect(step!("instances.settle"), self.engine.settle(container, limits)).await
+            }
+            Action::Pause(id) => effect(step!("instances.pause"), self.engine.pause(id)).await,
+            Action::Unpause(id) => {
+                effect(step!("instances.unpause"), self.engine.unpause(id)).await
+            }
+            Action::Terminate(id) => {
+                effect(step!("instances.terminate"), self.engine.terminate(id)).await
+            }
+            Action::Kill(id) => effect(step!("instances.kill"), self.engine.kill(id)).await,
+            Action::Remove(id) => effect(step!("instances.remove"), self.engine.remove(id)).await,
             Action::RemoveImage(image) if self.is_wanted(image) => Ok(()),
-            Action::RemoveImage(image) => self.engine.remove_image(image).await,
+            Action::RemoveImage(image) => {
+                effect(step!("images.remove"), self.engine.remove_image(image)).await
+            }
         };
         result.map_err(|error| {
             tracing::warn!(error = chain(&error), ?action, "an action failed; it is tried again");
-            None
+            not_done(verb(action), &chain(&error))
         })
     }
 
@@ -112,13 +129,9 @@ impl Work {
     }
 
     /// Creates and starts.
-    async fn launch(
-        &self,
-        instance: &InstanceTarget,
-        generation: i64,
-    ) -> Result<(), Option<Reason>> {
+    async fn launch(&self, instance: &InstanceTarget, generation: i64) -> Result<(), Failure> {
         let variables = variables::open(&self.key, instance)
-            .map_err(|text| Some(Reason::new("variables_unreadable", text)))?;
+            .map_err(|text| Failure::Unfit(Reason::new("variables_unreadable", text)))?;
         let owner = self.engine.owner();
         let specification = Specification {
             name: format!("zw-{}-{}", owner.installation, instance.id),
@@ -133,33 +146,56 @@ impl Work {
             limits: instance.limits,
             cores: cores(),
         };
-        match self.engine.create(&specification).await {
+        let create = self.engine.create(&specification);
+        match effect(step!("instances.create"), create).await {
             Ok(container) => self.start(&container).await,
-            // The names are ours alone: an agent that was killed has just made it. The next look
-            // shows it.
-            Err(EngineError::Conflict(_)) => Err(None),
+            // The names are ours alone: an agent that was killed has just made it, and the next
+            // look shows it, unless its labels are not ours.
+            Err(EngineError::Conflict(_)) => Err(Failure::Engine(Reason::new(
+                "name_taken",
+                format!("the engine has a container {} already; remove it", specification.name),
+            ))),
             Err(EngineError::Absent(_)) => {
                 let text = format!("its image {} is not on this node", instance.image);
-                Err(Some(Reason::new("image_missing", text)))
+                Err(Failure::Unfit(Reason::new("image_missing", text)))
             }
             Err(error) => Err(refusal(error)),
         }
     }
 
-    async fn start(&self, container: &str) -> Result<(), Option<Reason>> {
-        self.engine.start(container).await.map_err(refusal)
+    async fn start(&self, container: &str) -> Result<(), Failure> {
+        let start = self.engine.start(container);
+        effect(step!("instances.start"), start).await.map_err(refusal)
     }
 }
 
-fn refusal(error: EngineError) -> Option<Reason> {
+fn refusal(error: EngineError) -> Failure {
     match error {
         EngineError::Refused(text) => {
-            Some(Reason::new("start_failed", format!("it cannot be started: {}", plain(&text))))
+            let text = format!("it cannot be started: {}", plain(&text));
+            Failure::Unfit(Reason::new("start_failed", text))
         }
         other => {
             tracing::warn!(error = chain(&other), "a start failed; it is tried again");
-            None
+            not_done("started", &chain(&other))
         }
+    }
+}
+
+fn not_done(what: &str, error: &str) -> Failure {
+    let text = format!("it was not {what}, which is tried again: {}", plain(error));
+    Failure::Engine(Reason::new("engine_failed", text))
+}
+
+/// What was to become of the instance.
+fn verb(action: &Action) -> &'static str {
+    match action {
+        Action::Launch(_) | Action::Start(..) => "started",
+        Action::Settle(..) => "given its CPU quota",
+        Action::Pause(_) => "paused",
+        Action::Unpause(_) => "thawed",
+        Action::Terminate(_) | Action::Kill(_) => "stopped",
+        Action::Remove(_) | Action::RemoveImage(_) => "removed",
     }
 }
 

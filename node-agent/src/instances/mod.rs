@@ -23,15 +23,15 @@ use zeitwork_protocol::target::{InstanceTarget, NodeTarget};
 use zeitwork_runtime::lifecycle::Lifecycle;
 use zeitwork_secrets::seal::PrivateKey;
 
-use crate::container::Container;
 use crate::container::engine::{Engine, chain};
+use crate::container::{Container, ContainerState};
 use crate::health::Verdict;
 use crate::images::Images;
 use crate::logs::follow::Followers;
 use crate::network::Network;
 use crate::observe::host::cores;
 use crate::plan::{Action, IMAGE_REST, SHORT_IMAGE_REST, View, plan};
-use apply::{Done, Work};
+use apply::{Done, Failure, Work};
 use memory::Memory;
 use monitors::Monitors;
 
@@ -190,9 +190,15 @@ impl Instances {
         if done.started {
             self.starts = self.starts.saturating_sub(1);
         }
-        if let (Some(instance), Some(reason)) = (done.instance, done.start_failed) {
-            let life = self.around.memory.lives.entry(instance).or_default();
-            life.start_failed(reason, Instant::now());
+        self.images.tried(&done.key);
+        let of_container = || self.containers.iter().find(|c| c.id == done.key)?.instance;
+        let Some(instance) = done.instance.or_else(of_container) else { return };
+        let Some(life) = self.around.memory.lives.get_mut(&instance) else { return };
+        life.trouble = None;
+        match done.outcome {
+            Ok(()) => {}
+            Err(Failure::Unfit(reason)) => life.start_failed(reason, Instant::now()),
+            Err(Failure::Engine(reason)) => life.trouble = Some(reason),
         }
     }
 
@@ -333,6 +339,20 @@ impl Instances {
             let key = self.work.begin(action, target);
             self.busy.insert(key);
         }
+        self.forget_troubles(target);
+    }
+
+    /// What the engine did not do and nobody wants any more is no trouble.
+    fn forget_troubles(&mut self, target: &NodeTarget) {
+        for instance in &target.instances {
+            let container = container_of(&self.containers, instance);
+            let under_way = self.busy.contains(&instance.id.to_string())
+                || container.is_some_and(|container| self.busy.contains(&container.id));
+            let life = self.around.memory.lives.get_mut(&instance.id);
+            if let Some(life) = life.filter(|_| !under_way) {
+                life.trouble = None;
+            }
+        }
     }
 
     fn note(&mut self, action: &Action) {
@@ -400,7 +420,17 @@ impl Instances {
         if let Some(problem) = problems.iter().find(stops) {
             return Some(problem.clone());
         }
-        Some(if self.around.network.is_isolated(instance.address, instance.project) {
+        let container = container_of(&self.containers, instance);
+        let changing = container.filter(|it| it.state == ContainerState::Changing);
+        Some(if self.busy.contains(&instance.id.to_string()) {
+            Reason::new("engine_starts", "docker engine is starting it")
+        } else if let Some(container) = changing {
+            let mut text = "docker engine is still at work on its container".to_owned();
+            if !container.error.is_empty() {
+                text = format!("docker engine does not show its container: {}", container.error);
+            }
+            Reason::new("engine_works", text)
+        } else if self.around.network.is_isolated(instance.address, instance.project) {
             Reason::new("queued", "waits for other instances of this node to start")
         } else {
             Reason::new("not_isolated", "waits for this node's firewall rules")

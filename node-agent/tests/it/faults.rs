@@ -3,12 +3,14 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::CreateContainerOptionsBuilder;
 use zeitwork_model::environment::HealthCheck;
 use zeitwork_model::instance::InstanceGoal;
 use zeitwork_protocol::report::InstancePhase;
 use zeitwork_protocol::target::InstanceTarget;
 
-use crate::support::{LIMIT, Node, SERVER, find, get, with_node};
+use crate::support::{LIMIT, Node, SERVER, busybox, find, get, with_node};
 
 /// Each case: what the instance does, the code of the reason and a part of its text.
 const FAULTS: [(&str, &str, &str); 6] = [
@@ -133,6 +135,31 @@ async fn the_cpu_quota_is_generous_until_healthy() {
             assert!(Instant::now() < deadline, "the quota of a healthy instance is never settled");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_does_not_do_is_told_at_once_and_mended_later() {
+    with_node(async |node| {
+        let instance = node.instance(1, SERVER).await;
+        let docker = node.engine.docker().unwrap();
+        let name = format!("zw-{}-{}", node.engine.owner().installation, instance.id);
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        let image = Some(busybox().await);
+        let body = ContainerCreateBody { image, ..ContainerCreateBody::default() };
+        let foreign = docker.create_container(Some(options), body).await.unwrap().id;
+        node.want(1, vec![instance.clone()]);
+        let seen = node.until("a reason", |seen| {
+            find(seen, instance.id)
+                .and_then(|report| report.reason.as_ref())
+                .is_some_and(|reason| reason.code == "name_taken")
+        });
+        let report = find(&seen.await, instance.id).unwrap().clone();
+        assert_eq!((report.phase, report.restarts), (InstancePhase::Waiting, 0));
+        node.engine.remove(&foreign).await.unwrap();
+        let report = node.until_phase(instance.id, InstancePhase::Healthy).await;
+        assert_eq!((report.reason, report.restarts), (None, 0));
     })
     .await;
 }
