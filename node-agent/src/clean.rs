@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-use crate::container::ContainerState;
 use crate::container::engine::{Engine, chain};
+use crate::container::{Container, ContainerState};
 use crate::network::{Network, NetworkError};
 
 /// Time between two looks at what still runs.
 const PAUSE: Duration = Duration::from_millis(50);
+/// A container that comes within this time of the removal is removed, too.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Stops every instance (SIGTERM, `grace`, SIGKILL), then removes containers, bridge and rules.
 ///
@@ -31,11 +33,24 @@ pub async fn clean(
         }
         tokio::time::sleep(PAUSE).await;
     }
-    let removals = engine.list().await?;
-    for result in join_all(removals.iter().map(|c| engine.remove(&c.id))).await {
+    let end = Instant::now() + LATE;
+    loop {
+        remove_all(engine, &engine.list().await?).await;
+        let removed = network.remove(engine).await;
+        // The last request of an agent that was killed may only now have been carried out.
+        let is_left = removed.is_err() || !engine.list().await?.is_empty();
+        if !is_left || Instant::now() >= end {
+            return removed;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn remove_all(engine: &Engine, containers: &[Container]) {
+    let removals = containers.iter().map(|container| engine.remove(&container.id));
+    for result in join_all(removals).await {
         if let Err(error) = result {
             tracing::warn!(error = chain(&error), "a container cannot be removed");
         }
     }
-    network.remove(engine).await
 }
