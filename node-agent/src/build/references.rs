@@ -3,6 +3,7 @@
 //! that nothing is fetched from where the guard does not lead. Not concerned with what steps do.
 
 mod add;
+mod documents;
 mod lines;
 mod words;
 

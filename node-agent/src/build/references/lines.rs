@@ -1,9 +1,11 @@
 //! The instructions of a Dockerfile, as every frontend that may read it could see them. Frontends
 //! differ in what continues a line and in the escape character; what is refused is refused in each
-//! reading. Lines of a here-document count as instructions: to older frontends they are.
+//! reading. Lines of a here-document count as instructions, as to older frontends they are, unless it
+//! is certain that these refuse them.
 
 use std::collections::BTreeSet;
 
+use super::documents;
 use crate::build::dockerfile::escape;
 
 /// One way to read a Dockerfile.
@@ -32,9 +34,11 @@ pub(super) fn readings(content: &[u8]) -> Vec<Reading> {
 impl Reading {
     /// Lines with those that continue them, without comments and empty lines in between.
     pub(super) fn lines(self, text: &str) -> Vec<String> {
+        let all: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
         let mut lines: Vec<String> = Vec::new();
-        let mut continues = false;
-        for line in text.trim_start_matches('\u{feff}').lines() {
+        let (mut continues, mut next) = (false, 0);
+        while let Some(line) = all.get(next) {
+            next += 1;
             let trimmed = line.trim();
             if trimmed.is_empty() || trimmed.starts_with('#') {
                 continue;
@@ -46,6 +50,9 @@ impl Reading {
                 None => lines.push(part.to_owned()),
             }
             continues = ends.is_some();
+            if let (false, Some(instruction)) = (continues, lines.last()) {
+                next += documents::length(instruction, &all[next..]);
+            }
         }
         lines
     }

@@ -95,6 +95,39 @@ fn images_are_found_however_they_are_named() {
 }
 
 #[test]
+fn the_lines_of_a_document_are_no_instructions() {
+    for document in [
+        "RUN psql <<EOF\nselect *\nFROM users;\nEOF",
+        "RUN cat <<-'sql' > /x\n\tselect *\n\tFROM $users\n\tsql\nENV A=b",
+        "COPY 3<<\"A\" <<B /x/\nFROM x y\nA\nADD http://a/ /x\nB",
+        "run --mount=type=cache,target=/x \\\n # so\n cat <<EOF\nFROM $X\nEOF",
+    ] {
+        let bases = BTreeSet::from(["busybox".to_owned()]);
+        let wanted = References { bases, others: BTreeSet::new() };
+        assert_eq!(found(&format!("FROM busybox\n{document}\n")), Ok(wanted), "{document}");
+    }
+}
+
+#[test]
+fn lines_that_any_frontend_could_take_for_instructions_are_looked_at() {
+    for document in [
+        // No document: no end, another instruction.
+        "RUN <<EOF\nFROM h:1/x",
+        "ENV A=<<EOF\nFROM h:1/x\nEOF",
+        // The end is an instruction, is continued into one, or is that of another document.
+        "RUN <<cmd\nFROM h:1/x\ncmd",
+        "RUN <<EOF\nFROM h:1/x\nRUN true \\\nEOF",
+        "RUN <<EOF\nFROM h:1/x\nRUN true `\nEOF",
+        "RUN \"<<EOF\"\nFROM h:1/x\nRUN <<B\nEOF\nB",
+        "RUN <<A <<B\nA\nFROM h:1/x",
+    ] {
+        let references = found(&format!("FROM busybox\n{document}\n"));
+        let looked_at = references.as_ref().map(|it| it.bases.contains("h:1/x"));
+        assert_ne!(looked_at, Ok(false), "{document}");
+    }
+}
+
+#[test]
 fn an_image_that_cannot_be_told_is_refused() {
     for dockerfile in [
         "FROM $A",
