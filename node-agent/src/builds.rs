@@ -11,7 +11,9 @@ use zeitwork_model::id::BuildId;
 use zeitwork_model::reason::Reason;
 use zeitwork_protocol::report::{BuildOutcome, BuildReport};
 use zeitwork_protocol::target::{BuildTarget, NodeTarget};
+use zeitwork_runtime::failpoint::effect;
 use zeitwork_runtime::lifecycle::Lifecycle;
+use zeitwork_runtime::step;
 
 use crate::build::{BuildParts, BuildStep, build, problem};
 use crate::logs::ship::Shipping;
@@ -133,8 +135,9 @@ impl Builds {
         self.life.spawn_detached("build", async move {
             // Nobody listens any more once the daemon stops.
             let tell = |outcome| drop(told.send((attempt, outcome)));
-            let outcome = build(&target, &parts, &log, &|step| tell(at(step)), cancel).await;
-            tell(outcome);
+            let tell_step = |step| tell(at(step));
+            let building = Box::pin(build(&target, &parts, &log, &tell_step, cancel));
+            tell(effect(step!("builds.build"), building).await);
         });
     }
 

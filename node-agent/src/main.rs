@@ -7,6 +7,7 @@ use zeitwork_database::{Database, PoolSettings};
 use zeitwork_node_agent::{Config, Parts};
 use zeitwork_runtime::clock::Clock;
 use zeitwork_runtime::config::{Common, Settings, Sources};
+use zeitwork_runtime::failpoint;
 use zeitwork_runtime::lifecycle::Lifecycle;
 use zeitwork_runtime::telemetry::{Telemetry, TelemetrySettings};
 
@@ -22,6 +23,7 @@ fn main() -> anyhow::Result<()> {
     let common = Common::read(&settings);
     if removes { settings.finish_leniently() } else { settings.finish() }?;
     let (config, common) = (config?, common.map_err(zeitwork_runtime::ConfigError::from)?);
+    failpoint::obey(&config.directory);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let life = Lifecycle::new();

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use nix::sys::statvfs::statvfs;
 use tokio::sync::watch;
 use zeitwork_model::reason::Reason;
+use zeitwork_runtime::failpoint::effect;
 use zeitwork_runtime::lifecycle::Lifecycle;
+use zeitwork_runtime::step;
 
 use crate::build::bases::Pulled;
 use crate::build::engine::{Engine, EngineError};
@@ -111,7 +113,7 @@ impl Space {
 
     /// The cache has no labels: it is that of every build on this engine. What builds use stays.
     async fn prune(&self, hours: u32) {
-        match self.engine.prune_cache(hours).await {
+        match effect(step!("space.prune"), self.engine.prune_cache(hours)).await {
             Ok(bytes) if bytes > 0 => {
                 tracing::info!(bytes, unused_hours = hours, "build cache removed: little room");
             }

@@ -48,6 +48,16 @@ impl Cluster {
     /// # Panics
     /// As [`Cluster::start`].
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::prepare(settings).await;
+        cluster.up.start(&[]).await;
+        cluster
+    }
+
+    /// A platform that has not been started yet.
+    ///
+    /// # Panics
+    /// Where there is no engine or no stand-in for GitHub.
+    pub async fn prepare(settings: &[(&str, &str)]) -> Self {
         let mut up = Up::prepare(PUBLIC).await;
         let webhook_url = Some(format!("http://{}/api/v1/webhooks/github", up.api));
         let github = Github::start(Options { webhook_url, ..Options::default() }).await.unwrap();
@@ -66,7 +76,6 @@ impl Cluster {
                 name => up.set(name, value),
             }
         }
-        up.start(&[]).await;
         Self { github, up }
     }
 

@@ -1,8 +1,10 @@
 //! What the container engine has of one installation, as it says itself.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use zeitwork_stand_ins::engine::SOCKET;
 
@@ -18,6 +20,23 @@ pub async fn containers(installation: &str) -> Vec<Value> {
 pub async fn ids(path: &str, installation: &str) -> BTreeSet<String> {
     let all = listed(path, installation).await;
     all.iter().filter_map(|it| it["Id"].as_str()).map(str::to_owned).collect()
+}
+
+/// Makes an image that carries its label and that nothing wants, on the engine behind a socket.
+///
+/// # Panics
+/// Where the engine does not make it.
+pub async fn image(socket: &Path, installation: &str) {
+    let label = format!("LABEL%20dev.zeitwork.installation%3D{installation}");
+    let path = format!("/images/create?fromSrc=-&changes={label}");
+    // A tar archive of nothing: two empty blocks.
+    let archive = [0; 1024];
+    let head = format!("POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n", archive.len());
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    stream.write_all(&[head.as_bytes(), &archive].concat()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("sha256:"), "{answer}");
 }
 
 /// The names of its bridges.

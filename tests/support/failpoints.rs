@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use zeitwork_runtime::failpoint::{ARMED, HIT, steps_in};
 
-use crate::Cluster;
+use crate::Up;
 
 /// The places of one daemon.
 #[derive(Debug)]
@@ -17,25 +17,36 @@ pub struct Failpoints {
 }
 
 impl Failpoints {
-    /// Those of the cluster's operator, as its sources name them.
+    /// Those of the platform's operator, as its sources name them.
     ///
     /// # Panics
     /// Where the sources cannot be read, or two steps have one name.
     #[must_use]
-    pub fn of_operator(cluster: &Cluster) -> Self {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../operator/src");
+    pub fn of_operator(platform: &Up) -> Self {
+        Self::of(&platform.state.join("operator"), "../operator/src")
+    }
+
+    /// Those of its node agent; also before its first start.
+    ///
+    /// # Panics
+    /// As [`Self::of_operator`].
+    #[must_use]
+    pub fn of_agent(platform: &Up) -> Self {
+        Self::of(&platform.state.join("node"), "../node-agent/src")
+    }
+
+    fn of(directory: &Path, sources: &str) -> Self {
         let mut steps = Vec::new();
-        collect(&sources, &mut steps);
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(sources), &mut steps);
         let names: BTreeSet<&String> = steps.iter().collect();
         assert_eq!(names.len(), steps.len(), "each step has a name of its own: {steps:?}");
         let moments = |step: &String| ["before", "after"].map(|moment| format!("{step}.{moment}"));
         let known = steps.iter().flat_map(moments).collect();
-        let directory = cluster.state.join("operator");
         let armed = directory.join(ARMED);
-        std::fs::create_dir(&armed).unwrap();
-        // The daemon is another user, who disarms what it reaches.
+        std::fs::create_dir_all(&armed).unwrap();
+        // The daemon may be another user, who disarms what it reaches.
         std::fs::set_permissions(&armed, std::fs::Permissions::from_mode(0o777)).unwrap();
-        Self { directory, known }
+        Self { directory: directory.to_owned(), known }
     }
 
     /// All places, as `<step>.<moment>`.

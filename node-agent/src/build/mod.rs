@@ -33,6 +33,8 @@ use zeitwork_outbound::Guard;
 use zeitwork_protocol::report::BuildOutcome;
 use zeitwork_protocol::sealed::Sealed;
 use zeitwork_protocol::target::BuildTarget;
+use zeitwork_runtime::failpoint::{effect, effect_at_once};
+use zeitwork_runtime::step;
 use zeitwork_secrets::PrivateKey;
 use zeroize::Zeroizing;
 
@@ -156,7 +158,8 @@ pub async fn build(
     let secrets = opened.variables.values().map(String::as_str);
     let log = BuildLog::new(log, secrets.chain(authorization).chain(tokens));
     let name = format!("{}-{}", target.id, target.attempt);
-    let directory = match WorkDirectory::create(&parts.work_directory, &name, parts.git_user) {
+    let make = || WorkDirectory::create(&parts.work_directory, &name, parts.git_user);
+    let directory = match effect_at_once(step!("builds.directory"), make) {
         Ok(directory) => directory,
         Err(error) => {
             return lost("checkout_failed", format!("no directory for the checkout: {error}"));
@@ -178,7 +181,7 @@ pub async fn build(
         // notice late.
         let _ = tokio::time::timeout(CANCEL, engine.cancel_build(&steps.build_id())).await;
     }
-    directory.remove().await;
+    effect(step!("builds.leave"), directory.remove()).await;
     // What is not removed now is removed later.
     let _ = tokio::time::timeout(CANCEL, parts.pulled.sweep(&engine)).await;
     say_outcome(&log, redacted(&log, outcome))
@@ -263,7 +266,9 @@ impl Steps<'_> {
             directory: directory.path(),
             guard: &self.parts.guard,
         };
-        let checkout = match check_out(&wanted, &place).await {
+        let checkout = Box::pin(check_out(&wanted, &place));
+        let checkout = effect(step!("builds.checkout"), checkout).await;
+        let checkout = match checkout {
             Ok(checkout) => checkout,
             Err(error) => return reason::of_checkout(&error),
         };
@@ -311,8 +316,9 @@ impl Steps<'_> {
             }
             self.log.say(stream, text);
         };
+        let making = image::make(self.engine, wanted, &mut say);
         let made = tokio::select! {
-            made = image::make(self.engine, wanted, &mut say) => made,
+            made = effect(step!("builds.image"), making) => made,
             breach = limiter.keep() => {
                 // Its connection is closed by now; see `build`.
                 let _ = tokio::time::timeout(CANCEL, self.engine.cancel_build(&self.build_id())).await;

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use zeitwork_model::id::ProjectId;
 use zeitwork_model::reason::Reason;
+use zeitwork_runtime::failpoint::effect;
+use zeitwork_runtime::step;
 
 use crate::container::engine::{Engine, EngineError};
 use bridge::Bridge;
@@ -129,7 +131,7 @@ impl Network {
     async fn load(&mut self, rules: Rules) -> Result<(), NetworkError> {
         self.rules = None;
         self.checked = None;
-        nft::load(&rules.text()).await?;
+        effect(step!("network.rules"), nft::load(&rules.text())).await?;
         self.listing = nft::list(&rules.table).await?;
         self.rules = Some(rules);
         self.checked = Some(Instant::now());

@@ -1,5 +1,6 @@
 //! What survives when processes are killed.
 
+mod agent_steps;
 mod disk;
 mod engine;
 mod hangs;

@@ -1,10 +1,13 @@
 //! The engine's disk is nearly full: an engine of the test's own, on a small file system.
 
 use zeitwork_stand_ins::engine::own::OwnEngine;
+use zeitwork_tests::engine;
 use zeitwork_tests::eventually;
+use zeitwork_tests::failpoints::Failpoints;
 use zeitwork_tests::load::Load;
 use zeitwork_tests::user::LIVE_LIMIT;
 
+use super::agent_steps::{ON_A_FULL_DISK, past, places};
 use super::engine::cluster_on;
 use crate::stories::live_project;
 
@@ -14,14 +17,17 @@ const LEFT: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_waits_for_room_with_its_reason_while_visitors_are_served() {
-    let engine = OwnEngine::start_small(400 << 20).await.unwrap();
-    let cluster =
-        cluster_on(&engine, &[("ZEITWORK_BUILD_DISK_FLOOR_MB", &FLOOR.to_string())]).await;
+    let own = OwnEngine::start_small(400 << 20).await.unwrap();
+    let cluster = cluster_on(&own, &[("ZEITWORK_BUILD_DISK_FLOOR_MB", &FLOOR.to_string())]).await;
     let (owner, project, repository, _) = live_project(&cluster, "acme/full").await;
     let load = Load::start(&[cluster.edge], &project.host, 2);
+    // The agent dies while it makes room.
+    engine::image(&own.socket(), &cluster.installation()).await;
+    let points = Failpoints::of_agent(&cluster);
+    points.arm(places(&points, |step| ON_A_FULL_DISK.contains(&step)), "again");
 
-    let filler = engine.data().join("filler");
-    let disk = nix::sys::statvfs::statvfs(&engine.data()).unwrap();
+    let filler = own.data().join("filler");
+    let disk = nix::sys::statvfs::statvfs(&own.data()).unwrap();
     let free = disk.blocks_available() * disk.fragment_size();
     let file = std::fs::File::create(&filler).unwrap();
     let length = (free - LEFT * 1_000_000).try_into().unwrap();
@@ -45,6 +51,7 @@ async fn a_build_waits_for_room_with_its_reason_while_visitors_are_served() {
     })
     .await;
 
+    past(&points, "the agent dies while it makes room", |_| true).await;
     std::fs::remove_file(&filler).unwrap();
     cluster.page_with(&project.host, &format!("commit={commit}"), LIVE_LIMIT).await;
     owner.live(&project, &commit).await;
