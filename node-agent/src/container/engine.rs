@@ -287,16 +287,34 @@ impl Engine {
         listed.map_err(|_| self.silent())?.map_err(|error| self.error(error))
     }
 
-    /// Removes an image unless a container needs it.
+    /// Removes an image with all its names, unless a container needs it.
     ///
     /// # Errors
     /// As the engine says.
     pub async fn remove_image(&self, image: &str) -> Result<(), EngineError> {
+        let removed = self.delete_image(image).await;
+        if let Err(EngineError::Conflict(_)) = removed {
+            // By its id it goes only while it has one name; an attempt at a build that was killed
+            // at its end has left another. With the last name it goes.
+            let inspected = self.docker()?.inspect_image(image).await;
+            let names = inspected.map(|it| it.repo_tags).unwrap_or_default();
+            for name in names.unwrap_or_default() {
+                match self.delete_image(&name).await {
+                    Ok(()) | Err(EngineError::Conflict(_)) => {}
+                    other => return other,
+                }
+            }
+            return Ok(());
+        }
+        removed
+    }
+
+    async fn delete_image(&self, name: &str) -> Result<(), EngineError> {
         let options = RemoveImageOptionsBuilder::new().force(false).build();
-        match self.docker()?.remove_image(image, Some(options), None).await {
+        match self.docker()?.remove_image(name, Some(options), None).await {
             Ok(_) => Ok(()),
             Err(error) => match self.error(error) {
-                EngineError::Absent(_) | EngineError::Conflict(_) => Ok(()),
+                EngineError::Absent(_) => Ok(()),
                 other => Err(other),
             },
         }

@@ -55,6 +55,10 @@ async fn image(node: &Node, which: &str) -> String {
 async fn on_a_full_disk_unlisted_images_go_and_listed_ones_stay() {
     with_node(async |node| {
         let (old, rollback) = (image(node, "old").await, image(node, "rollback").await);
+        // As an attempt at a build leaves it that was killed at its end.
+        let installation = &node.engine.owner().installation;
+        let tagged = format!("/images/{old}/tag?repo=zeitwork-test/again&tag={installation}");
+        ask("POST", &tagged);
         let instance = node.instance(1, SERVER).await;
         node.want_keeping(1, vec![instance.clone()], vec![rollback.clone()]);
         node.until_phase(instance.id, InstancePhase::Healthy).await;
