@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use zeitwork_api::{Config, Parts};
 use zeitwork_database::{Database, PoolSettings};
+use zeitwork_runtime::config::is_check;
 use zeitwork_runtime::telemetry::{Telemetry, TelemetrySettings};
 use zeitwork_runtime::{ConfigError, Lifecycle, Settings};
 use zeitwork_secrets::MasterKey;
@@ -24,6 +25,9 @@ fn main() -> anyhow::Result<()> {
     let config = Config::read(&settings);
     settings.finish()?;
     let config = config.map_err(ConfigError::from)?;
+    if is_check() {
+        return Ok(());
+    }
     let telemetry = Telemetry::start("zeitwork-api", &TelemetrySettings::read(&settings))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

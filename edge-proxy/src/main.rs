@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use zeitwork_edge_proxy::{Config, Parts, run};
-use zeitwork_runtime::config::Settings;
+use zeitwork_runtime::config::{Settings, is_check};
 use zeitwork_runtime::telemetry::{Telemetry, TelemetrySettings};
 use zeitwork_runtime::{Clock, Lifecycle};
 
@@ -21,6 +21,9 @@ const DRAIN: Duration = Duration::from_secs(35);
 async fn main() -> anyhow::Result<()> {
     let settings = Settings::of_process()?;
     let config = Config::read(&settings)?;
+    if is_check() {
+        return Ok(());
+    }
     let life = Lifecycle::new();
     let telemetry = Telemetry::start("zeitwork-edge-proxy", &TelemetrySettings::read(&settings))?;
     life.install_signal_handlers().context("signals cannot be caught")?;

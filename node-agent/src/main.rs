@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use zeitwork_database::{Database, PoolSettings};
 use zeitwork_node_agent::{Config, Parts};
 use zeitwork_runtime::clock::Clock;
-use zeitwork_runtime::config::{Common, Settings, Sources};
+use zeitwork_runtime::config::{Common, Settings, Sources, is_check};
 use zeitwork_runtime::failpoint;
 use zeitwork_runtime::lifecycle::Lifecycle;
 use zeitwork_runtime::telemetry::{Telemetry, TelemetrySettings};
@@ -23,6 +23,9 @@ fn main() -> anyhow::Result<()> {
     let common = Common::read(&settings);
     if removes { settings.finish_leniently() } else { settings.finish() }?;
     let (config, common) = (config?, common.map_err(zeitwork_runtime::ConfigError::from)?);
+    if is_check() {
+        return Ok(());
+    }
     failpoint::obey(&config.directory);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

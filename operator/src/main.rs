@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use zeitwork_database::{Database, PoolSettings};
 use zeitwork_operator::{Config, Parts};
+use zeitwork_runtime::config::is_check;
 use zeitwork_runtime::telemetry::{Telemetry, TelemetrySettings};
 use zeitwork_runtime::{Clock, Common, ConfigError, Lifecycle, Settings, failpoint};
 use zeitwork_secrets::MasterKey;
@@ -18,6 +19,9 @@ fn main() -> anyhow::Result<()> {
     let common = Common::read(&settings);
     settings.finish()?;
     let config = config?;
+    if is_check() {
+        return Ok(());
+    }
     failpoint::obey(&common.map_err(ConfigError::from)?.state_dir);
     let telemetry = TelemetrySettings::read(&settings);
     let runtime =

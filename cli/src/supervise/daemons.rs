@@ -151,7 +151,7 @@ async fn node(home: &Home, settings: &Settings, prepared: &Prepared) -> Result<D
     }
     let key_file = settings
         .raw("ZEITWORK_NODE_KEY_FILE")
-        .map_or_else(|| directory.join("node.key"), std::path::PathBuf::from);
+        .map_or_else(|| directory.join("node.key"), PathBuf::from);
     let key = PrivateKey::load_or_create(&key_file).context("the node's private key")?;
     let public_key = key.public();
     let mut connection = prepared.owner.acquire().await?;
@@ -217,7 +217,6 @@ fn copy_secret(daemon: &mut Daemon, name: &str, from: &Path, to: &Path) -> Resul
     Ok(())
 }
 
-/// The master key's file, made on first start.
 /// The file of the master key: as given, else made once. Another than the one that the projects'
 /// keys were wrapped with is refused: every deployment with a variable would fail, one by one.
 async fn master_key(home: &Home, settings: &Settings, prepared: &Prepared) -> Result<PathBuf> {
@@ -255,4 +254,13 @@ pub fn owner_key(home: &Home, settings: &Settings) -> Result<ApiKey> {
     let key = ApiKey::generate();
     write_secret(&file, &key.expose().to_owned().into(), Account::Own)?;
     Ok(key)
+}
+
+/// Where people find the owner's key; none: it was given itself, and stands in no file of theirs.
+pub fn owner_key_file(home: &Home, settings: &Settings) -> Option<PathBuf> {
+    match settings.raw("ZEITWORK_OWNER_KEY_FILE") {
+        Some(file) => Some(PathBuf::from(file)),
+        None if settings.is_set("ZEITWORK_OWNER_KEY") => None,
+        None => Some(home.state.join("owner.key")),
+    }
 }

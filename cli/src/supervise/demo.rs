@@ -113,16 +113,19 @@ impl Demo {
         }
     }
 
-    /// The settings that make the platform talk to it as to GitHub.
-    pub fn settings(&self, sources: Sources) -> Sources {
+    /// The settings that make the platform talk to it as to GitHub, above all that is set. Git
+    /// servers that may be spoken to without TLS (`insecure`, as given) stay so.
+    pub fn settings(&self, sources: Sources, insecure: Option<&str>) -> Sources {
         let app_id = self.app_id.as_str().map_or_else(|| self.app_id.to_string(), str::to_owned);
-        sources.with_environment([
+        let insecure = insecure.filter(|given| !given.is_empty()).into_iter();
+        let insecure: Vec<&str> = insecure.chain([self.insecure_host.as_str()]).collect();
+        sources.with_flags([
             ("ZEITWORK_GITHUB_URL", self.url.clone()),
             ("ZEITWORK_GITHUB_API_URL", self.api_url.clone()),
             ("ZEITWORK_GITHUB_APP_ID", app_id),
             ("ZEITWORK_GITHUB_PRIVATE_KEY_FILE", self.private_key_file.display().to_string()),
             ("ZEITWORK_GITHUB_WEBHOOK_SECRET", self.webhook_secret.clone()),
-            ("ZEITWORK_GIT_INSECURE_HOSTS", self.insecure_host.clone()),
+            ("ZEITWORK_GIT_INSECURE_HOSTS", insecure.join(",")),
         ])
     }
 

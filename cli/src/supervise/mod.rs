@@ -3,6 +3,7 @@
 //! It starts a private PostgreSQL and Docker Engine where none is given, keeps the daemons
 //! running, and stops everything in order. It decides nothing about deployments.
 
+mod check;
 mod daemon;
 mod daemons;
 pub mod database;
@@ -58,7 +59,6 @@ pub async fn up(choices: Choices, output: &Output) -> Result<()> {
     // daemons. What is secret says its mode itself.
     umask(Mode::from_bits_truncate(0o022));
     let settings = Sources::of_environment().load();
-    settings.finish()?;
     if !Uid::effective().is_root() {
         bail!(
             "this needs root: tenants are kept apart by firewall rules and control groups, and \
@@ -67,6 +67,7 @@ pub async fn up(choices: Choices, output: &Output) -> Result<()> {
             std::env::current_exe()?.display()
         );
     }
+    check::settings().await?;
     for name in settings.unused() {
         output.step(&format!("{name} is set, and not used by this version"));
     }
@@ -134,7 +135,8 @@ impl Running {
             output.step("stand-in for GitHub");
             let demo =
                 self.start_demo(settings.raw("ZEITWORK_API_ADDRESS").unwrap_or_default()).await?;
-            (demo.settings(Sources::of_environment()).load(), Some(demo))
+            let insecure = settings.raw("ZEITWORK_GIT_INSECURE_HOSTS");
+            (demo.settings(Sources::of_environment(), insecure).load(), Some(demo))
         } else {
             (settings, None)
         };

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use zeitwork_runtime::config::Settings;
 
+use super::daemons;
 use super::demo::App;
 use super::home::Home;
 use crate::output::Output;
@@ -19,7 +20,7 @@ pub fn announce(
         settings.raw(name).and_then(|list| list.split(',').next()).unwrap_or_default().trim()
     };
     let api = format!("http://{}", first("ZEITWORK_API_ADDRESS"));
-    let key = home.state.join("owner.key");
+    let key = daemons::owner_key_file(home, settings);
     let push = app.map(|app| format!("git -C {} push", app.working_copy.display()));
     let result = json!({
         "app": app.map(|app| &app.address),
@@ -40,7 +41,10 @@ pub fn announce(
         output.line(&format!("app      {}", app.address));
     }
     output.line(&format!("api      {api}"));
-    output.line(&format!("key      {}", key.display()));
+    match key {
+        Some(key) => output.line(&format!("key      {}", key.display())),
+        None => output.line("key      as given (ZEITWORK_OWNER_KEY)"),
+    }
     if let Some(push) = push {
         output.line(&format!("push     {push}"));
     }

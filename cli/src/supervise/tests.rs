@@ -1,5 +1,12 @@
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::json;
+use zeitwork_runtime::config::{ConfigError, Mistake, Settings, Sources};
+
+use super::daemons::owner_key_file;
+use super::demo::Demo;
+use super::home::Home;
 use super::logs::{sentence, shorten_all};
 use super::patience::{Patience, STABLE, Said};
 
@@ -45,4 +52,52 @@ fn a_long_log_is_moved_while_its_writer_goes_on() {
     writer.write_all(b"c").unwrap();
     assert_eq!(std::fs::read(&old).unwrap().len(), 101);
     assert_eq!(std::fs::read(&log).unwrap(), b"c");
+}
+
+fn given(all: &[(&str, &str)]) -> Settings {
+    Sources::new().with_environment(all.iter().copied()).load()
+}
+
+#[test]
+fn the_file_of_the_owners_key_is_named_where_there_is_one() {
+    let state = PathBuf::from("/state");
+    let home = Home { root: state.clone(), state, installation: "0".to_owned() };
+    let file = |all| owner_key_file(&home, &given(all));
+    assert_eq!(file(&[]).as_deref(), Some(Path::new("/state/owner.key")));
+    assert_eq!(file(&[("ZEITWORK_OWNER_KEY", "zk_x")]), None);
+    let elsewhere = file(&[("ZEITWORK_OWNER_KEY_FILE", "/run/secrets/key")]);
+    assert_eq!(elsewhere.as_deref(), Some(Path::new("/run/secrets/key")));
+}
+
+#[test]
+fn the_demo_adds_its_git_server_to_those_that_were_given_and_is_the_only_github() {
+    let demo: Demo = serde_json::from_value(json!({
+        "url": "http://127.0.0.1:1", "api_url": "http://127.0.0.1:1/api", "app_id": 7,
+        "private_key_file": "/k", "webhook_secret": "s", "insecure_host": "127.0.0.1:1",
+        "sample": {"working_copy": "/w", "commit": "c"},
+    }))
+    .unwrap();
+    let sources = || {
+        Sources::new().with_environment([
+            ("ZEITWORK_GITHUB_URL", "https://github.example"),
+            ("ZEITWORK_GITHUB_WEBHOOK_SECRET_FILE", "/nowhere"),
+            ("ZEITWORK_GIT_INSECURE_HOSTS", "git.lan:80"),
+        ])
+    };
+    let given = sources().load();
+    let with = demo.settings(sources(), given.raw("ZEITWORK_GIT_INSECURE_HOSTS")).load();
+    assert_eq!(with.raw("ZEITWORK_GIT_INSECURE_HOSTS"), Some("git.lan:80,127.0.0.1:1"));
+    assert_eq!(with.raw("ZEITWORK_GITHUB_URL"), Some("http://127.0.0.1:1"));
+    assert!(with.secret("ZEITWORK_GITHUB_WEBHOOK_SECRET").is_ok());
+    let alone = demo.settings(Sources::new(), None).load();
+    assert_eq!(alone.raw("ZEITWORK_GIT_INSECURE_HOSTS"), Some("127.0.0.1:1"));
+}
+
+#[test]
+fn what_a_daemon_says_of_its_settings_is_read_back() {
+    let mistake = |name: &str, text: &str| Mistake { name: name.into(), text: text.into() };
+    let all = vec![mistake("ZEITWORK_A", "\"x\" (file): bad: worse"), mistake("--b", "no value")];
+    let said = format!("Error: {}", ConfigError(all.clone()));
+    assert_eq!(super::check::read(&said), all);
+    assert_eq!(super::check::read("Error: cannot execute\n"), []);
 }

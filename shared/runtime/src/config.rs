@@ -28,8 +28,8 @@ mod sources;
 mod tests;
 
 pub use names::{KNOWN, Setting, find};
-pub use sources::Sources;
 use sources::{Origin, Value};
+pub use sources::{Sources, is_check};
 
 /// One thing that is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

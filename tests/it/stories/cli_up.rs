@@ -123,6 +123,26 @@ async fn up_names_a_taken_port_before_anything_starts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn up_names_every_wrong_setting_of_every_daemon_before_anything_starts() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = up(state.path());
+    let wrong = [
+        ("ZEITWORK_OWNER_KEY", "short"),
+        ("ZEITWORK_GITHUB_APP_ID", "seven"),
+        ("ZEITWORK_NETWORK_POOL", "everywhere"),
+        ("ZEITWORK_PUBLIC_URL", "/path"),
+        ("ZEITWORK_API_ADRESS", "127.0.0.1:1"),
+    ];
+    let refused = command.envs(wrong).output().await.unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success(), "{words}");
+    for (name, _) in wrong {
+        assert_eq!(words.matches(&format!("{name}: ")).count(), 1, "{name}: {words}");
+    }
+    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0, "nothing was made or started");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_fails_says_why_and_leaves_nothing_running() {
     let state = tempfile::tempdir().unwrap();
     open_to_all(state.path());

@@ -33,6 +33,12 @@ pub(super) struct Value {
     pub(super) origin: Origin,
 }
 
+/// Whether this daemon was started with `check`: it says what is wrong with its settings, and ends.
+#[must_use]
+pub fn is_check() -> bool {
+    std::env::args_os().nth(1).is_some_and(|argument| argument == "check")
+}
+
 /// The three layers, before they are laid over each other.
 #[derive(Default)]
 pub struct Sources {
@@ -48,12 +54,14 @@ impl Sources {
         Self::default()
     }
 
-    /// This process's arguments, environment and the file of `ZEITWORK_CONFIG`.
+    /// This process's arguments (but `check`), environment and the file of `ZEITWORK_CONFIG`.
     ///
     /// # Errors
     /// Arguments of another form than `--name value` or `--name=value`.
     pub fn of_process() -> Result<Self, ConfigError> {
-        let arguments = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
+        let skipped = 1 + usize::from(is_check());
+        let arguments = std::env::args_os().skip(skipped);
+        let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
         Ok(Self::of_environment().with_flags(parse_arguments(arguments)?))
     }
 
