@@ -5,6 +5,9 @@ use zeitwork_outbound::reqwest::Url;
 use zeitwork_runtime::config::Noted;
 use zeitwork_runtime::{ConfigError, Settings};
 
+#[cfg(test)]
+mod tests;
+
 /// An App on github.com or an Enterprise Server.
 #[derive(Debug, Clone)]
 pub struct GithubSettings {
