@@ -1,7 +1,6 @@
 //! Health and metrics, on addresses of their own: the traffic ports have no path of ours.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
@@ -9,8 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use zeitwork_runtime::Lifecycle;
-use zeitwork_web::{BindError, CheckOutcome, Health, Limits, Metrics, Server};
+use zeitwork_web::{CheckOutcome, Health, Metrics};
 
 use crate::answer::Refusal;
 use crate::metrics::{Count, Counters};
@@ -78,19 +76,6 @@ pub(crate) fn metrics(
     };
     metrics.register(|registry| registry.register_collector(Box::new(collector)));
     metrics
-}
-
-pub(crate) fn serve(
-    addresses: &[SocketAddr],
-    health: Health,
-    metrics: Metrics,
-    life: &Lifecycle,
-) -> Result<Vec<SocketAddr>, BindError> {
-    if addresses.is_empty() {
-        return Ok(Vec::new());
-    }
-    let router = axum::Router::new().merge(zeitwork_web::system_routes(health, metrics));
-    Ok(Server::bind(addresses)?.serve(&zeitwork_web::standard(router, Limits::default()), life))
 }
 
 /// Adds the workers' counts up. No label is a host or a path: there are too many of them.

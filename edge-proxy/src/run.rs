@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use tokio_util::sync::CancellationToken;
 use zeitwork_database::{Database, PoolSettings};
 use zeitwork_runtime::{Clock, Lifecycle};
+use zeitwork_web::serve_system;
 
 use crate::access_log;
 use crate::admin;
@@ -66,7 +67,10 @@ pub async fn run(config: Config, parts: Parts, life: &Lifecycle) -> Result<Runni
     let traffic = server.addresses().to_vec();
     let health = admin::health(&table, &standing, database.is_some());
     let metrics = admin::metrics(&table, &standing, server.counters());
-    let admin = admin::serve(&config.admin, health, metrics, life)?;
+    if let Some(database) = &database {
+        metrics.register(|registry| database.show(registry));
+    }
+    let admin = serve_system(&config.admin, health, metrics, life)?;
     tracing::info!(?traffic, ?admin, edge.id = %place.id, "serving");
     // They go on while what is in flight is drained, so that nobody waits in vain.
     let over = CancellationToken::new();

@@ -15,7 +15,7 @@ use zeitwork_runtime::failpoint::effect_at_once;
 use zeitwork_runtime::lifecycle::{Lifecycle, chain};
 use zeitwork_runtime::step;
 use zeitwork_secrets::PrivateKey;
-use zeitwork_web::{BindError, CheckOutcome, Health, Limits, Metrics, Server};
+use zeitwork_web::{BindError, CheckOutcome, Health, Metrics, serve_system};
 
 use crate::build::BuildParts;
 use crate::build::bases::Pulled;
@@ -99,9 +99,8 @@ pub fn run(config: Config, parts: Parts, life: &Lifecycle) -> Result<(), AgentEr
             }
         }
     });
-    let router = zeitwork_web::system_routes(health.clone(), metrics.clone());
-    let server = Server::bind(&config.addresses)?;
-    let addresses = server.serve(&zeitwork_web::standard(router, Limits::default()), life);
+    metrics.register(|registry| parts.database.show(registry));
+    let addresses = serve_system(&config.addresses, health.clone(), metrics.clone(), life)?;
     tracing::info!(?addresses, node.name = config.name, "listening");
     let work = work(config, parts, key, (health, metrics, contact), life.clone());
     life.spawn("agent", work);

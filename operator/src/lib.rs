@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zeitwork_database::listen::{self, Signals};
-use zeitwork_database::{Database, Transaction};
+use zeitwork_database::{Database, Transaction, migrate};
 use zeitwork_runtime::failpoint::Step;
+use zeitwork_runtime::lifecycle::chain;
 use zeitwork_runtime::{Clock, Lifecycle, Reconcilers, Schedule, effect};
 use zeitwork_secrets::MasterKey;
-use zeitwork_web::{CheckOutcome, Health, Metrics, Server, system_routes};
+use zeitwork_web::{CheckOutcome, Health, Metrics, serve_system};
 
 pub mod config;
 mod each;
@@ -87,18 +88,15 @@ pub fn run(
     health.require("database", move || {
         let database = database.clone();
         async move {
-            match database.ping().await {
-                Ok(()) => CheckOutcome::ok("answers"),
-                Err(error) => CheckOutcome::failed(error.to_string()),
+            match migrate::check(&database).await {
+                Ok(()) => CheckOutcome::ok("answers, with a schema that fits"),
+                Err(error) => CheckOutcome::failed(chain(&error)),
             }
         }
     });
     metrics.show_reconcilers(all);
     figures::follow(&metrics, world.database.clone(), life);
-    if addresses.is_empty() {
-        return Ok(addresses);
-    }
-    Ok(Server::bind(&addresses)?.serve(&system_routes(health, metrics), life))
+    Ok(serve_system(&addresses, health, metrics, life)?)
 }
 
 /// The list of reconcilers: each keeps one noun right.

@@ -1,6 +1,9 @@
 //! The pool: one in each process, sized, bounded in every wait.
 
+use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -63,6 +66,8 @@ impl PoolSettings {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    /// Who waits for a connection or for the begin of a transaction.
+    waiting: Arc<AtomicI64>,
 }
 
 impl Database {
@@ -87,7 +92,7 @@ impl Database {
             .idle_timeout(Duration::from_mins(5))
             .test_before_acquire(true)
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool, waiting: Arc::default() })
     }
 
     /// A connection for single statements.
@@ -95,6 +100,7 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] when none can be had in time.
     pub async fn acquire(&self) -> Result<Connection> {
+        let _waiter = Waiter::join(&self.waiting);
         Ok(self.pool.acquire().await?)
     }
 
@@ -103,6 +109,7 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] when no connection can be had in time.
     pub async fn begin(&self) -> Result<Transaction> {
+        let _waiter = Waiter::join(&self.waiting);
         Ok(self.pool.begin().await?)
     }
 
@@ -131,24 +138,47 @@ impl Database {
     }
 }
 
+/// One who waits for a connection, until dropped.
+struct Waiter<'a>(&'a AtomicI64);
+
+impl<'a> Waiter<'a> {
+    fn join(waiting: &'a AtomicI64) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 struct PoolCollector(Database);
 
 impl Collector for PoolCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let pool = &self.0.pool;
-        let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let Database { pool, waiting } = &self.0;
+        let total = i64::from(pool.size());
+        let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX).min(total);
         for (name, help, value) in [
-            ("database_connections", "Connections of the pool", i64::from(pool.size())),
+            ("database_connections", "Connections of the pool", total),
             ("database_connections_idle", "Connections not in use", idle),
             (
                 "database_connections_maximum",
                 "Connections that the pool may have",
                 i64::from(pool.options().get_max_connections()),
             ),
+            ("database_connections_in_use", "Connections in use", total - idle),
+            (
+                "database_connections_waiting",
+                "Who waits for a connection",
+                waiting.load(Ordering::Relaxed),
+            ),
         ] {
-            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            ConstGauge::new(value).encode(gauge)?;
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         Ok(())
     }

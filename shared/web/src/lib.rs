@@ -31,4 +31,4 @@ pub use metrics::Metrics;
 pub use problem::{Code, FieldError, Problem, Quota};
 pub use request::{CurrentRequest, Limits, standard};
 pub use server::{BindError, LocalAddress, PeerAddress, Server, ServerSettings};
-pub use system::{DetailAccess, system_routes, system_routes_for};
+pub use system::{DetailAccess, serve_system, system_routes, system_routes_for};

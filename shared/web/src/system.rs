@@ -1,6 +1,7 @@
 //! The routes that every daemon has: `/healthz`, `/readyz`, `/metrics`.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use zeitwork_runtime::Lifecycle;
 
 use crate::health::Health;
 use crate::metrics::{Metrics, OPENMETRICS};
 use crate::problem::{Code, Problem};
-use crate::server::PeerAddress;
+use crate::request::{Limits, standard};
+use crate::server::{BindError, PeerAddress, Server};
 
 #[cfg(test)]
 mod tests;
@@ -77,6 +80,23 @@ pub fn system_routes_for(health: Health, metrics: Metrics, access: DetailAccess)
         .route("/readyz", get(show_readiness))
         .route("/metrics", get(show_metrics))
         .with_state(System { health, metrics, access })
+}
+
+/// Serves nothing but these, in the form of every daemon; no address: nowhere. Returns where.
+///
+/// # Errors
+/// An address that cannot be bound.
+pub fn serve_system(
+    addresses: &[SocketAddr],
+    health: Health,
+    metrics: Metrics,
+    life: &Lifecycle,
+) -> Result<Vec<SocketAddr>, BindError> {
+    if addresses.is_empty() {
+        return Ok(Vec::new());
+    }
+    let router = standard(system_routes(health, metrics), Limits::default());
+    Ok(Server::bind(addresses)?.serve(&router, life))
 }
 
 async fn show_readiness(State(system): State<System>, request: Request) -> Response {

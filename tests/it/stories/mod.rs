@@ -5,6 +5,7 @@ mod cancel;
 mod cli;
 mod cli_backup;
 mod cli_up;
+mod daemons;
 mod installations;
 mod isolation;
 mod neighbours;
