@@ -75,7 +75,8 @@ async fn no_caller_waits_for_a_database_that_hangs() {
     let mut hold = world.database.owner.begin().await.unwrap();
     zeitwork_database::testing::execute_in(
         &mut hold,
-        "lock table projects, webhook_deliveries in access exclusive mode",
+        "set local idle_in_transaction_session_timeout = 0;
+        lock table projects, webhook_deliveries in access exclusive mode",
     )
     .await;
     let body = json!({ "name": "Renamed" });

@@ -73,7 +73,9 @@ async fn whoever_lost_the_claim_meanwhile_changes_nothing() {
     let user = world.user(Scope::Write).await;
     user.project("shop").await;
     let mut hold = world.database.owner.begin().await.unwrap();
-    execute_in(&mut hold, "lock table wishes in access exclusive mode").await;
+    let lock = "set local idle_in_transaction_session_timeout = 0;
+        lock table wishes in access exclusive mode";
+    execute_in(&mut hold, lock).await;
     let old = "update idempotency_keys set created_at = created_at - interval '2 minutes'";
     let (aged, is_aged) = oneshot::channel();
     let second = async {

@@ -54,6 +54,8 @@ pub struct Agent {
     key: Arc<PrivateKey>,
     database: Database,
     state: Arc<Mutex<State>>,
+    /// Held while it looks and reports.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Agent {
@@ -68,6 +70,7 @@ impl Agent {
             key: Arc::new(key),
             database: database.node(&login).await,
             state: Arc::default(),
+            turn: Arc::default(),
         };
         let running = agent.clone();
         life.spawn_detached("agent", async move { running.run().await });
@@ -84,9 +87,10 @@ impl Agent {
         self.state.lock().unwrap().instances.insert(crate::world::commit(digit), fate);
     }
 
-    /// It says nothing and does nothing, or goes on.
-    pub fn freeze(&self, frozen: bool) {
+    /// It says nothing and does nothing, or goes on; returns once what it was at is over.
+    pub async fn freeze(&self, frozen: bool) {
         self.state.lock().unwrap().frozen = frozen;
+        drop(self.turn.lock().await);
     }
 
     /// Builds of this commit are reported as of the attempt before.
@@ -132,15 +136,17 @@ impl Agent {
 
     async fn run(&self) {
         loop {
+            let turn = self.turn.lock().await;
             let frozen = self.state.lock().unwrap().frozen;
             if !frozen {
-                self.turn().await;
+                self.take_turn().await;
             }
+            drop(turn);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    async fn turn(&self) {
+    async fn take_turn(&self) {
         let seen = self.state.lock().unwrap().target.as_ref().map(|t| t.position);
         let mut connection = self.database.acquire().await.unwrap();
         if let Some(target) = node_targets::newer(&mut connection, seen).await.unwrap() {

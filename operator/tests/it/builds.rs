@@ -37,11 +37,11 @@ async fn a_lost_lease_leads_to_the_next_attempt() {
     let deployment = world.push('a').await;
     world.until("select status || ' ' || attempt from builds", "running 1").await;
     world.until("select step from builds", "build").await;
-    world.agent.freeze(true);
+    world.silence_agent().await;
     execute(&world.database.owner, "update builds set lease_until = now() - interval '1 s'").await;
     world.until("select status || ' ' || attempt from builds", "running 2").await;
     world.agent.build('a', Fate::Well);
-    world.agent.freeze(false);
+    world.agent.freeze(false).await;
     world.until_deployment(deployment, "live").await;
     let attempts: Vec<i32> = world.agent.builds_seen().into_iter().map(|(_, n)| n).collect();
     assert_eq!(attempts, [1, 2]);
@@ -67,7 +67,7 @@ async fn a_build_whose_attempts_are_used_up_fails_with_a_reason() {
     world.agent.build('a', Fate::Never("build".into()));
     let deployment = world.push('a').await;
     world.until("select status from builds", "running").await;
-    world.agent.freeze(true);
+    world.silence_agent().await;
     execute(
         &world.database.owner,
         "update builds set attempt = maximum_attempts, lease_until = now() - interval '1 s'",
@@ -134,7 +134,7 @@ async fn a_deployment_outlives_its_build_by_two_minutes_and_no_longer() {
         join builds b on b.id = d.build_id";
     world.until(longer, "00:02:00").await;
     // The next attempt has a deadline of its own.
-    world.agent.freeze(true);
+    world.silence_agent().await;
     execute(&world.database.owner, "update builds set lease_until = now() - interval '1 s'").await;
     world.until("select status || ' ' || attempt from builds", "running 2").await;
     world.until(longer, "00:02:00").await;

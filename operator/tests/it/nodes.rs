@@ -42,14 +42,14 @@ async fn instances_of_a_lost_node_are_replaced_and_stop_when_it_returns() {
     let other = Agent::join(&world.database, "node-b", 21, &world.life).await;
     world.until("select status from nodes where name = 'node-b'", "ready").await;
     copy_images(&world).await;
-    world.agent.freeze(true);
+    world.agent.freeze(true).await;
     let state =
         format!("select status || ' ' || reason_code from instances where id = '{}'", lost.0);
     fall_silent(&world, &state).await;
     let [new] = &other.instances_wanted()[..] else { panic!("one instance on the other node") };
     assert!(world.edge.routed().contains(&new.id));
     assert!(!world.edge.went_dark());
-    world.agent.freeze(false);
+    world.agent.freeze(false).await;
     world.until("select status from nodes where name = 'node-a'", "ready").await;
     world
         .until(

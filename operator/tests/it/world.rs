@@ -143,6 +143,14 @@ impl World {
         wishes::record(connection, &new).await.unwrap().deployment_id
     }
 
+    /// Freezes the agent, and returns once the operator has taken everything that it said.
+    pub async fn silence_agent(&self) {
+        self.agent.freeze(true).await;
+        let taken = "select bool_and(n.reported_at >= r.reported_at) from nodes n
+            join node_reports r on r.node_id = n.id";
+        self.until(taken, "true").await;
+    }
+
     /// Sets how many instances of `web` are wanted.
     pub async fn scale(&self, replicas: u32) {
         let environment = self.environment.0;

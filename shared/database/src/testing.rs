@@ -19,6 +19,10 @@ const TEMPLATE: &str = "template_zeitwork";
 /// Of the directories under the system's temporary one.
 const PREFIX: &str = "zw-pg-";
 const PASSWORD: &str = "testing";
+/// The login of whoever owns everything: the test's own hands.
+const OWNER: &str = "zeitwork";
+/// What those wait for; a test that plays a daemon has the daemon's limits.
+const OWN_LIMIT: Duration = Duration::from_mins(1);
 
 static SERVER: OnceCell<Server> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -40,9 +44,9 @@ impl TestDatabase {
     pub async fn create() -> Self {
         let server = SERVER.get_or_init(start).await;
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let admin = connect(server, "postgres", "zeitwork");
+        let admin = connect(server, "postgres", OWNER);
         clone_template(&admin, &name).await;
-        let owner = connect(server, &name, "zeitwork");
+        let owner = connect(server, &name, OWNER);
         Self { name, server, owner }
     }
 
@@ -139,7 +143,11 @@ pub async fn plan(database: &Database, query: &str) -> serde_json::Value {
 
 fn connect(server: &Server, database: &str, login: &str) -> Database {
     let url = server.url(database, login, Some(PASSWORD)).into();
-    let settings = PoolSettings { connections: 5, ..PoolSettings::default() };
+    let mut settings = PoolSettings { connections: 5, ..PoolSettings::default() };
+    if login == OWNER {
+        settings.acquire = OWN_LIMIT;
+        settings.statement = OWN_LIMIT;
+    }
     Database::new(&url, "test", &settings).expect("our own address can be read")
 }
 
@@ -168,14 +176,14 @@ async fn start() -> Server {
         }
     });
     let server = receiver.recv().expect("the thread answers").unwrap_or_else(|e| panic!("{e}"));
-    let admin = connect(&server, "postgres", "zeitwork");
+    let admin = connect(&server, "postgres", OWNER);
     let mut connection = admin.acquire().await.expect("the test server answers");
     sqlx::query(sqlx::AssertSqlSafe(format!("create database {TEMPLATE}")))
         .execute(&mut *connection)
         .await
         .expect("the template is made");
     drop(connection);
-    let template = connect(&server, TEMPLATE, "zeitwork");
+    let template = connect(&server, TEMPLATE, OWNER);
     migrate::run(&template).await.expect("the migrations apply");
     template.close().await;
     admin.close().await;
