@@ -88,7 +88,8 @@ async fn the_table_changes_under_load_without_a_failed_request() {
 async fn a_stopped_edge_finishes_what_it_began() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let instance = held(gate.clone()).await;
-    let limits = Limits { linger: Duration::from_millis(300), ..Limits::default() };
+    // Long enough for the last request of a connection that is idle at the stop.
+    let limits = Limits { linger: Duration::from_secs(3), ..Limits::default() };
     let mut edge = Edge::with(route(vec![instance.endpoint]), limits);
     let mut busy = edge.open().await;
     busy.send(&format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;

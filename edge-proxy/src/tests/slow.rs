@@ -5,19 +5,20 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::testing::{Edge, HOST, Instance, route};
 
-async fn impatient() -> (Edge, Instance) {
+/// A limit that is to pass.
+const SHORT: Duration = Duration::from_millis(200);
+/// A limit that a client meets, also where it does not get the processor at once.
+const LONG: Duration = Duration::from_secs(3);
+
+async fn impatient(first_byte: Duration, head: Duration) -> (Edge, Instance) {
     let instance = Instance::echo().await;
-    let limits = Limits {
-        first_byte: Duration::from_millis(100),
-        head: Duration::from_millis(200),
-        ..Limits::default()
-    };
+    let limits = Limits { first_byte, head, ..Limits::default() };
     (Edge::with(route(vec![instance.endpoint]), limits), instance)
 }
 
 #[tokio::test]
 async fn who_says_nothing_is_let_go() {
-    let (edge, _instance) = impatient().await;
+    let (edge, _instance) = impatient(SHORT, LONG).await;
     let mut client = edge.open().await;
     assert_eq!(client.rest().await.unwrap(), b"");
     assert_eq!(edge.sum(|counters| counters.silent.get()), 1);
@@ -25,7 +26,7 @@ async fn who_says_nothing_is_let_go() {
 
 #[tokio::test]
 async fn who_never_ends_a_head_is_let_go() {
-    let (edge, _instance) = impatient().await;
+    let (edge, _instance) = impatient(LONG, SHORT).await;
     let mut client = edge.open().await;
     client.send("GET / HTTP/1.1\r\nHost: ").await;
     let end = client.rest().await.unwrap_or_default();
@@ -35,7 +36,7 @@ async fn who_never_ends_a_head_is_let_go() {
 
 #[tokio::test]
 async fn who_is_idle_too_long_is_let_go_after_an_answer() {
-    let (edge, _instance) = impatient().await;
+    let (edge, _instance) = impatient(LONG, LONG).await;
     let mut client = edge.open().await;
     client.send(&format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
     assert_eq!(client.answer().await.unwrap().status(), 200);

@@ -90,19 +90,17 @@ async fn a_refused_upgrade_is_a_plain_answer_and_what_follows_is_a_request() {
 
 #[tokio::test]
 async fn a_silent_upgrade_ends_and_a_stop_ends_the_rest() {
+    // Long enough for what is to be said before.
+    const LONG: Duration = Duration::from_secs(3);
     let instance = echo().await;
-    let limits = Limits { upgrade_idle: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { upgrade_idle: LONG, ..Limits::default() };
     let edge = Edge::with(route(vec![instance.endpoint]), limits);
     let mut client = edge.open().await;
     client.send(&ask("websocket")).await;
     client.head().await.unwrap();
     assert_eq!(client.rest().await.unwrap(), b"hello");
 
-    let limits = Limits {
-        linger: Duration::from_millis(10),
-        drain: Duration::from_millis(200),
-        ..Limits::default()
-    };
+    let limits = Limits { linger: Duration::from_millis(10), drain: LONG, ..Limits::default() };
     let mut edge = Edge::with(route(vec![instance.endpoint]), limits);
     let mut client = edge.open().await;
     client.send(&ask("websocket")).await;

@@ -54,11 +54,15 @@ async fn a_bad_status_is_named_and_a_healthy_instance_that_crashes_comes_back() 
         let mut sick = node.instance(1, SERVER).await;
         let path = Some("/missing".to_owned());
         sick.health = HealthCheck { path, grace_ms: 1_500, ..HealthCheck::default() };
-        let crashing = node.instance(2, &format!("(sleep 2; killall httpd) & {SERVER}")).await;
+        let go = "while ! test -e /go; do sleep 0.1; done; rm /go";
+        let crashing = node.instance(2, &format!("({go}; killall httpd) & {SERVER}")).await;
         node.want(1, vec![sick.clone(), crashing.clone()]);
         node.until_phase(crashing.id, InstancePhase::Healthy).await;
         let report = node.until_phase(sick.id, InstancePhase::Failed).await;
         assert!(report.reason.unwrap().text.ends_with("answers 404 on /missing"));
+        let containers = node.engine.list().await.unwrap();
+        let container = containers.iter().find(|c| c.instance == Some(crashing.id)).unwrap();
+        std::fs::write(format!("/proc/{}/root/go", container.pid), "").unwrap();
         node.until_phase(crashing.id, InstancePhase::Waiting).await;
         let seen = node.until("a second start", |seen| {
             find(seen, crashing.id).is_some_and(|report| {

@@ -72,69 +72,94 @@ async fn a_step_that_eats_memory_is_killed_at_the_limit() {
 #[tokio::test]
 async fn steps_that_run_at_once_share_the_memory_limit() {
     let world = World::start().await;
-    // Each holds 40 MB for a while: too much together, not alone.
-    let eat = "RUN dd if=/dev/zero of=/dev/shm/x bs=1M count=40 && sleep 5";
-    let dockerfile = format!(
-        "FROM busybox AS a\n{eat}\nFROM busybox AS b\nRUN true\n{eat}\nFROM busybox\n\
-        COPY --from=a /etc /a\nCOPY --from=b /etc /b\n"
-    );
-    let mut target = world.push(&[("Dockerfile", &dockerfile)]).await;
-    target.limits.memory_mb = 60;
-    let ended = world.build(&target).await;
-    assert_eq!(ended.code(), "out_of_memory", "{:?}\n{}", ended.outcome, ended.text());
-    target.limits.memory_mb = 200;
-    target.id = zeitwork_model::id::BuildId::new();
-    world.variables(&mut target, &[]);
-    assert_eq!(world.build(&target).await.code(), "succeeded");
+    // Each holds 40 MB until the other does: too much together, not alone.
+    let eat = |build: &str, own: &str, other: &str| {
+        format!(
+            "RUN --mount=type=cache,target=/meet \
+            dd if=/dev/zero of=/dev/shm/x bs=1M count=40 && touch /meet/{build}-{own} && \
+            while ! test -e /meet/{build}-{other}; do sleep 0.1; done\n"
+        )
+    };
+    for (build, memory_mb, code) in [("first", 60, "out_of_memory"), ("second", 200, "succeeded")] {
+        let dockerfile = format!(
+            "FROM busybox AS a\n{}FROM busybox AS b\n{}FROM busybox\n\
+            COPY --from=a /etc /a\nCOPY --from=b /etc /b\n",
+            eat(build, "a", "b"),
+            eat(build, "b", "a"),
+        );
+        let mut target = world.push(&[("Dockerfile", &dockerfile)]).await;
+        target.limits.memory_mb = memory_mb;
+        let ended = world.build(&target).await;
+        assert_eq!(ended.code(), code, "{:?}\n{}", ended.outcome, ended.text());
+    }
 }
 
 #[tokio::test]
 async fn a_step_gets_no_more_cpu_than_its_build() {
     let world = World::start().await;
-    // Busy for three seconds, then asks the kernel how often it was held back (each 100 ms).
-    let run = "RUN end=$(($(date +%s)+3)); while [ $(date +%s) -lt $end ]; do :; done; \
-        awk '/^nr_throttled/ { print \"throttled\", ($2 > 10) }' \
-        /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null | head -n 1";
+    // Busy until the kernel says that it was held back more than ten times (each 100 ms at most).
+    let run = "RUN until cat /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null | \
+        awk '/^nr_throttled/ { held = ($2 > 10) } END { exit !held }'; do :; done; \
+        echo it was throttled";
     let mut target = world.push(&[("Dockerfile", &format!("FROM busybox\n{run}\n"))]).await;
-    target.limits.cpu_millis = 200;
+    // So little that it gets it on a busy machine, too.
+    target.limits.cpu_millis = 50;
+    target.timeout_seconds = 300;
     let ended = world.build(&target).await;
-    assert!(ended.says("throttled 1"), "{:?}\n{}", ended.outcome, ended.text());
+    assert_eq!(ended.code(), "succeeded", "{:?}\n{}", ended.outcome, ended.text());
+}
+
+/// Fails unless one of three rounds takes less than two seconds: the machine may be busy with
+/// something else meanwhile.
+async fn within_two_seconds(round: impl AsyncFn(u32) -> Duration) {
+    let mut took = Vec::new();
+    for number in 0..3 {
+        took.push(round(number).await);
+        if took.last() < Some(&Duration::from_secs(2)) {
+            return;
+        }
+    }
+    panic!("{took:?}");
 }
 
 #[tokio::test]
 async fn a_cancelled_build_is_dead_within_two_seconds() {
     let world = World::start().await;
-    let seconds = format!("9{}", std::process::id());
-    let run = format!("FROM busybox\nRUN trap : TERM; sleep {seconds}; sleep {seconds}\n");
-    let target = world.push(&[("Dockerfile", &run)]).await;
-    let cancel = CancellationToken::new();
-    let wanted = format!("sleep {seconds}");
-    let (ended, asked) = tokio::join!(world.build_until(&target, cancel.clone()), async {
-        eventually("the step runs", || !processes(&wanted).is_empty()).await;
-        cancel.cancel();
-        Instant::now()
-    });
-    eventually("the step is gone", || processes(&wanted).is_empty()).await;
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
-    assert_eq!(ended.code(), "cancelled");
-    assert_eq!(images(&world.parts.installation), Vec::<String>::new());
+    within_two_seconds(async |round| {
+        let seconds = format!("9{round}{}", std::process::id());
+        let run = format!("FROM busybox\nRUN trap : TERM; sleep {seconds}; sleep {seconds}\n");
+        let target = world.push(&[("Dockerfile", &run)]).await;
+        let cancel = CancellationToken::new();
+        let wanted = format!("sleep {seconds}");
+        let (ended, took) = tokio::join!(world.build_until(&target, cancel.clone()), async {
+            eventually("the step runs", || !processes(&wanted).is_empty()).await;
+            cancel.cancel();
+            eventually("the step is gone", || processes(&wanted).is_empty()).await
+        });
+        assert_eq!(ended.code(), "cancelled");
+        assert_eq!(images(&world.parts.installation), Vec::<String>::new());
+        took
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_dropped_build_is_dead_within_two_seconds() {
     let world = World::start().await;
-    let seconds = format!("8{}", std::process::id());
-    let run = format!("FROM busybox\nRUN sleep {seconds}\n");
-    let target = world.push(&[("Dockerfile", &run)]).await;
-    let wanted = format!("sleep {seconds}");
-    tokio::select! {
-        ended = world.build(&target) => panic!("{ended:?}"),
-        _ = eventually("the step runs", || !processes(&wanted).is_empty()) => {}
-    }
-    let dropped = Instant::now();
-    eventually("the step is gone", || processes(&wanted).is_empty()).await;
-    assert!(dropped.elapsed() < Duration::from_secs(2), "{:?}", dropped.elapsed());
-    assert_eq!(std::fs::read_dir(&world.parts.work_directory).unwrap().count(), 0);
+    within_two_seconds(async |round| {
+        let seconds = format!("8{round}{}", std::process::id());
+        let run = format!("FROM busybox\nRUN sleep {seconds}\n");
+        let target = world.push(&[("Dockerfile", &run)]).await;
+        let wanted = format!("sleep {seconds}");
+        tokio::select! {
+            ended = world.build(&target) => panic!("{ended:?}"),
+            _ = eventually("the step runs", || !processes(&wanted).is_empty()) => {}
+        }
+        let took = eventually("the step is gone", || processes(&wanted).is_empty()).await;
+        assert_eq!(std::fs::read_dir(&world.parts.work_directory).unwrap().count(), 0);
+        took
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -147,7 +172,8 @@ async fn a_build_that_takes_too_long_ends_at_its_deadline() {
     let start = Instant::now();
     let ended = world.build(&target).await;
     assert_eq!(ended.code(), "build_timeout", "{}", ended.text());
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    // Whatever the machine is busy with: long before the step itself would end.
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
     let wanted = format!("sleep {seconds}");
     eventually("the step is gone", || processes(&wanted).is_empty()).await;
 }
