@@ -10,7 +10,7 @@ use tokio::process::Command;
 use zeitwork_tests::http::Ask;
 use zeitwork_tests::load::Load;
 use zeitwork_tests::process::Frozen;
-use zeitwork_tests::up::{PUBLIC, program};
+use zeitwork_tests::up::{PUBLIC, free_ports, program};
 use zeitwork_tests::user::LIVE_LIMIT;
 use zeitwork_tests::{Cluster, Up, eventually};
 
@@ -23,8 +23,8 @@ fn up(state: &Path) -> Command {
     let mut command = Command::new(program("zeitwork"));
     command.env_clear().arg("up").env("ZEITWORK_STATE_DIR", state).kill_on_drop(true);
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    for name in ["API", "OPERATOR", "NODE", "EDGE_ADMIN", "EDGE_HTTP"] {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let names = ["API", "OPERATOR", "NODE", "EDGE_ADMIN", "EDGE_HTTP"];
+    for (name, port) in names.into_iter().zip(free_ports::<5>()) {
         command.env(format!("ZEITWORK_{name}_ADDRESS"), port.to_string());
     }
     command

@@ -1,10 +1,10 @@
 //! Who waits for a build sees what it is at.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use hyper::Method;
 use serde_json::json;
+use zeitwork_tests::user::LIVE_LIMIT;
 use zeitwork_tests::{Cluster, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +21,7 @@ async fn a_build_says_what_it_is_at() {
     let wish = json!({"environment": "production", "commit": "a".repeat(40)});
     owner.send(Method::POST, &format!("{path}/deployments"), &wish).await;
 
-    let build = eventually("a build that checks out", Duration::from_secs(40), || async {
+    let build = eventually("a build that checks out", LIVE_LIMIT, || async {
         let builds = owner.get(&format!("{path}/builds")).await;
         let id = builds["items"][0]["id"].as_str().ok_or_else(|| "no build".to_owned())?;
         let build = owner.get(&format!("/builds/{id}")).await;
