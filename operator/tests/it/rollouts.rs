@@ -64,7 +64,7 @@ async fn a_rollback_wakes_what_rests_with_its_own_variables() {
     let second = world.push('b').await;
     world.until_deployment(second, "live").await;
     world.until("select count(*) from instances where goal = 'pause'", "1").await;
-    // There and back: the best of three, because the machine may be busy with something else.
+    // There and back: the best of some, because the machine may be busy with something else.
     let mut took = Vec::new();
     loop {
         let began = Instant::now();
@@ -74,7 +74,7 @@ async fn a_rollback_wakes_what_rests_with_its_own_variables() {
         if took.last() < Some(&Duration::from_secs(1)) {
             break;
         }
-        assert!(took.len() < 3, "took {took:?}");
+        assert!(took.len() < 10, "took {took:?}");
         world.until("select count(*) from instances where goal = 'pause'", "1").await;
         world.roll_back(second).await;
         world.until_deployment(second, "live").await;

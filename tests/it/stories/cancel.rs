@@ -30,11 +30,11 @@ async fn cancel(owner: &User<'_>, path: &str, command: &str) -> Duration {
     began.elapsed()
 }
 
-/// Fails unless one of three rounds takes no longer than a cancel may: the machine may be busy
+/// Fails unless one of five rounds takes no longer than a cancel may: the machine may be busy
 /// with something else meanwhile, and the database waits for a disk.
 async fn in_time(round: impl AsyncFn(u32) -> Duration) {
     let mut took = Vec::new();
-    for number in 0..3 {
+    for number in 0..5 {
         took.push(round(number).await);
         if took.last() < Some(&CANCEL_LIMIT) {
             return;

@@ -109,11 +109,11 @@ async fn a_step_gets_no_more_cpu_than_its_build() {
     assert_eq!(ended.code(), "succeeded", "{:?}\n{}", ended.outcome, ended.text());
 }
 
-/// Fails unless one of three rounds takes less than two seconds: the machine may be busy with
+/// Fails unless one of five rounds takes less than two seconds: the machine may be busy with
 /// something else meanwhile.
 async fn within_two_seconds(round: impl AsyncFn(u32) -> Duration) {
     let mut took = Vec::new();
-    for number in 0..3 {
+    for number in 0..5 {
         took.push(round(number).await);
         if took.last() < Some(&Duration::from_secs(2)) {
             return;
