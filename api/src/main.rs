@@ -1,4 +1,5 @@
-//! `zeitwork-api`: the daemon, or with `openapi` the description of what it serves.
+//! `zeitwork-api`: the daemon; with `openapi` the description of what it serves, with `check` what
+//! is wrong with its settings.
 
 use std::io::Write as _;
 use std::time::Duration;

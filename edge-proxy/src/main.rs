@@ -1,4 +1,4 @@
-//! The edge proxy's program.
+//! The edge proxy's program; with `check` it says what is wrong with its settings.
 
 use std::io::{Write, stdout};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! `zeitwork-node-agent`: the daemon, or with `remove` the removal of what it made.
+//! `zeitwork-node-agent`: the daemon; with `remove` the removal of what it made, with `check` what
+//! is wrong with its settings.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `zeitwork-operator`: the daemon.
+//! `zeitwork-operator`: the daemon, or with `check` what is wrong with its settings.
 
 use std::time::Duration;
 
