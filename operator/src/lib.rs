@@ -59,6 +59,23 @@ pub(crate) async fn commit(step: Step, transaction: Transaction) -> Result<(), E
     Ok(())
 }
 
+/// A plan is carried out within this time or not at all: whoever stood still in between finds
+/// another world, in which somebody else did its work.
+const PLAN_LIFE: time::Duration = time::Duration::seconds(10);
+
+/// A transaction for a step of a plan that was made at this time of the database.
+pub(crate) async fn begin(
+    world: &World,
+    planned_at: time::OffsetDateTime,
+) -> Result<Transaction, Error> {
+    let mut transaction = world.database.begin().await?;
+    let now = zeitwork_database::installation::now(&mut transaction).await?;
+    if now > planned_at + PLAN_LIFE {
+        return Err(zeitwork_database::Error::Stale("plan").into());
+    }
+    Ok(transaction)
+}
+
 /// Looks again at least so often, whether something was said or not.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Passes that ask other servers, each question with a time-out of its own.

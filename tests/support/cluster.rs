@@ -157,6 +157,30 @@ impl Cluster {
         .await;
     }
 
+    /// Starts one more operator with the settings of the first; it ends with the returned value.
+    ///
+    /// # Panics
+    /// Where the first does not run.
+    #[must_use]
+    pub fn another_operator(&self) -> Operator {
+        let [address] = free_ports();
+        let directory = tempfile::Builder::new().prefix("zw-operator-").tempdir().unwrap();
+        let log = std::fs::File::create(self.state.join("log/operator-two.log")).unwrap();
+        let pid = self.pid("operator").unwrap();
+        let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+        let process = Command::new(program("zeitwork-operator"))
+            .env_clear()
+            .envs(environment.split('\0').filter_map(|item| item.split_once('=')))
+            .env("ZEITWORK_STATE_DIR", directory.path())
+            .env("ZEITWORK_OPERATOR_ADDRESS", address.to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Operator { process, _directory: directory }
+    }
+
     /// Starts one more edge on the same database; it ends with the returned value.
     ///
     /// # Panics
@@ -183,6 +207,19 @@ impl Cluster {
         })
         .await;
         edge
+    }
+}
+
+/// One more operator.
+pub struct Operator {
+    process: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -5,9 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use zeitwork_runtime::failpoint::{ARMED, HIT, steps_in};
+use zeitwork_runtime::failpoint::{ARMED, HELD, HIT, steps_in};
 
-use crate::Up;
+use crate::{Up, eventually};
+
+/// Until a daemon is at a place that a push leads to.
+const HELD_LIMIT: Duration = Duration::from_mins(2);
 
 /// The places of one daemon.
 #[derive(Debug)]
@@ -67,6 +70,23 @@ impl Failpoints {
             std::fs::write(&draft, action).unwrap();
             std::fs::rename(&draft, self.directory.join(ARMED).join(place)).unwrap();
         }
+    }
+
+    /// Waits until a task of the daemon is held.
+    pub async fn until_held(&self) {
+        let held = self.directory.join(HELD);
+        eventually("a task is held", HELD_LIMIT, || async {
+            if held.exists() { Ok(()) } else { Err(self.armed().join(", ")) }
+        })
+        .await;
+    }
+
+    /// Lets the task that is held go on.
+    ///
+    /// # Panics
+    /// Where none is.
+    pub fn let_go(&self) {
+        std::fs::remove_file(self.directory.join(HELD)).unwrap();
     }
 
     /// The places that are still armed.

@@ -88,7 +88,9 @@ async fn project(database: &Database) -> Route {
 async fn put(database: &Database, route: &Route, endpoints: Vec<Endpoint>) {
     let mut connection = database.acquire().await.unwrap();
     let route = Route { endpoints, ..route.clone() };
-    steps::put(&mut connection, HOST, &route).await.unwrap();
+    let hosts = rollouts::read(&mut database.begin().await.unwrap()).await.unwrap().hosts;
+    let seen = hosts.iter().find_map(|host| host.written_at);
+    steps::put(&mut connection, HOST, &route, seen).await.unwrap();
 }
 
 async fn edges(database: &Database) -> Vec<rollouts::Edge> {

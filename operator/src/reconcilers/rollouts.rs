@@ -18,7 +18,7 @@ use zeitwork_runtime::{PassReport, Reconciler, effect, step};
 
 use crate::each::{Done, Keys};
 use crate::view::{Scene, scenes};
-use crate::{Error, World, commit};
+use crate::{Error, World, begin, commit};
 
 /// Where a process listens if neither its configuration nor its image says so.
 const DEFAULT_PORT: u16 = 8080;
@@ -103,7 +103,7 @@ async fn clear(world: &World, scene: &Scene<'_>) -> Result<u64, Error> {
     if !open && !named && scene.environment.wished.is_none() {
         return Ok(0);
     }
-    let mut transaction = world.database.begin().await?;
+    let mut transaction = begin(world, scene.view.now).await?;
     deployments::end_all(&mut transaction, scene.environment.id).await?;
     routes::remove_domains(&mut transaction, scene.environment.id).await?;
     commit(step!("rollouts.clear"), transaction).await?;
@@ -112,7 +112,7 @@ async fn clear(world: &World, scene: &Scene<'_>) -> Result<u64, Error> {
 
 /// Carries one step out; false where there is no room for it.
 async fn apply(world: &World, scene: &Scene<'_>, action: &Action) -> Result<bool, Error> {
-    let mut transaction = world.database.begin().await?;
+    let mut transaction = begin(world, scene.view.now).await?;
     let connection = &mut *transaction;
     match action {
         Action::Start(deployment, process) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use zeitwork_database::steps::routes;
 use zeitwork_database::views::rollouts::{self, Host};
 use zeitwork_model::route::{Endpoint, Route};
@@ -12,7 +13,7 @@ use zeitwork_runtime::{PassReport, Reconciler, step};
 
 use crate::each::{Done, Keys};
 use crate::view::{Scene, scenes};
-use crate::{Error, World, commit};
+use crate::{Error, World, begin, commit};
 
 /// Longest time until the head of an answer.
 const TIMEOUT_MS: u32 = 60_000;
@@ -31,10 +32,13 @@ impl Routes {
     }
 }
 
-/// One change of the table.
-enum Change<'a> {
-    Put(&'a str, Route),
-    Remove(&'a str),
+/// One change of the table, made for the route that was seen.
+struct Change<'a> {
+    host: &'a str,
+    /// When that was written; none: there was none.
+    seen: Option<OffsetDateTime>,
+    /// None: it goes.
+    to: Option<Route>,
 }
 
 impl Reconciler for Routes {
@@ -49,7 +53,8 @@ impl Reconciler for Routes {
         let plans: Vec<_> =
             scenes.iter().map(|scene| (scene.environment.id, changes(scene))).collect();
         let due = plans.iter().filter(|(_, changes)| !changes.is_empty());
-        let works = due.map(|(id, changes)| (id.to_string(), apply(world, changes))).collect();
+        let now = snapshot.now;
+        let works = due.map(|(id, changes)| (id.to_string(), apply(world, now, changes))).collect();
         self.keys.work(&mut report, works).await;
         report.seen = snapshot.hosts.len() as u64;
         Ok(report)
@@ -72,8 +77,9 @@ fn changes<'a>(scene: &Scene<'a>) -> Vec<Change<'a>> {
 }
 
 fn change<'a>(scene: &Scene<'a>, host: &'a Host, endpoints: &[Endpoint]) -> Option<Change<'a>> {
+    let changed = |to| Change { host: &host.host, seen: host.written_at, to };
     if !host.is_domain || scene.view.deleted {
-        return host.route.as_ref().map(|_| Change::Remove(&host.host));
+        return host.route.as_ref().map(|_| changed(None));
     }
     let route = Route {
         organisation: scene.environment.organisation_id,
@@ -84,16 +90,20 @@ fn change<'a>(scene: &Scene<'a>, host: &'a Host, endpoints: &[Endpoint]) -> Opti
         shared_domain: host.internal,
     };
     let same = host.route.as_ref().is_some_and(|written| written.0 == route);
-    (!same).then_some(Change::Put(&host.host, route))
+    (!same).then(|| changed(Some(route)))
 }
 
 /// All hosts of an environment change at once.
-async fn apply(world: &World, changes: &[Change<'_>]) -> Result<Done, Error> {
-    let mut transaction = world.database.begin().await?;
-    for change in changes {
-        match change {
-            Change::Put(host, route) => routes::put(&mut transaction, host, route).await?,
-            Change::Remove(host) => routes::remove(&mut transaction, host).await?,
+async fn apply(
+    world: &World,
+    planned_at: OffsetDateTime,
+    changes: &[Change<'_>],
+) -> Result<Done, Error> {
+    let mut transaction = begin(world, planned_at).await?;
+    for Change { host, seen, to } in changes {
+        match to {
+            Some(route) => routes::put(&mut transaction, host, route, *seen).await?,
+            None => routes::remove(&mut transaction, host, *seen).await?,
         }
     }
     commit(step!("routes.write"), transaction).await?;

@@ -139,6 +139,8 @@ pub struct Host {
     pub internal: bool,
     /// The route as written.
     pub route: Option<Json<Route>>,
+    /// When it was.
+    pub written_at: Option<OffsetDateTime>,
 }
 
 /// An edge that has reported in the last day.
@@ -319,7 +321,7 @@ async fn hosts(connection: &mut PgConnection) -> Result<Vec<Host>> {
             coalesce(d.environment_id, r.environment_id) as "environment_id!: EnvironmentId",
             d.id is not null as "is_domain!",
             coalesce(d.kind = 'internal', false) as "internal!",
-            r.route as "route?: Json<Route>"
+            r.route as "route?: Json<Route>", r.written_at as "written_at?"
         from (select * from domains where verified_at is not null or kind = 'internal') d
         full join routes r on r.host = d.host
         limit 200000"#

@@ -10,4 +10,5 @@ mod owner;
 mod plans;
 mod restore;
 mod roles;
+mod routes;
 mod standing_still;
