@@ -80,7 +80,8 @@ fn unknown_process() -> Refusal {
         ("project" = String, Path, description = "Id or slug"),
         ("environment" = String, Path, description = "Id or name")),
     responses((status = 202, body = Environment)))]
-/// Pauses an environment: its instances freeze, its address answers 503.
+/// Pauses an environment: its instances freeze, its address answers 503. What is pushed meanwhile
+/// is built, and starts and goes live once the environment is resumed.
 pub async fn pause(
     State(app): State<App>,
     caller: Caller<can::Deploy>,

@@ -37,7 +37,8 @@ pub struct View {
     pub now: OffsetDateTime,
     /// The environment or its project was deleted.
     pub deleted: bool,
-    /// Somebody paused the environment: nothing shall run, and it shall be back quickly.
+    /// Somebody paused the environment: nothing shall run, what served shall be back quickly, and
+    /// what is wanted waits.
     pub paused: bool,
     /// The deployment of the newest wish, once it has its image and is not live yet.
     pub wanted: Option<Release>,
@@ -153,7 +154,10 @@ pub fn plan(view: &View) -> Vec<Action> {
     let mut actions = Vec::new();
     if !view.deleted {
         if let Some(wanted) = &view.wanted {
-            match candidate::judge(view, wanted) {
+            // Nothing has proven itself while nothing runs: it waits for the end of the pause.
+            let verdict =
+                if view.paused { candidate::Verdict::Wait } else { candidate::judge(view, wanted) };
+            match verdict {
                 candidate::Verdict::Fail(reason) => {
                     actions.push(Action::Fail(wanted.deployment, reason));
                     return actions;
@@ -177,6 +181,10 @@ pub fn plan(view: &View) -> Vec<Action> {
 #[must_use]
 pub fn waiting(view: &View) -> Option<Reason> {
     let wanted = view.wanted.as_ref()?;
+    if view.paused {
+        let text = "The environment is paused; once it is resumed, this starts and goes live.";
+        return Some(Reason::new("paused", text));
+    }
     if candidate::is_ready(view, wanted) {
         return Some(Reason::new(
             "routing",

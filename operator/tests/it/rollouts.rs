@@ -279,3 +279,52 @@ async fn a_deployment_without_room_says_so() {
     execute(&world.database.owner, "update nodes set status = 'ready'").await;
     world.until_deployment(deployment, "live").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_in_a_pause_waits_and_proves_itself_afterwards() {
+    let world = World::new().await;
+    let first = world.push('a').await;
+    world.until_deployment(first, "live").await;
+    world.pause(true).await;
+    world.until("select goal from instances", "pause").await;
+    let second = world.push('b').await;
+    let why = format!("select reason_code from deployments where id = '{}'", second.0);
+    world.until(&why, "paused").await;
+    // However long it waited: its time begins with the end of the pause.
+    let long_ago = "update deployments set starting_at = now() - interval '1 hour'
+        where status = 'starting'";
+    execute(&world.database.owner, long_ago).await;
+    world.until_deployment(second, "starting").await;
+    world.pause(false).await;
+    world.until_deployment(second, "live").await;
+    world.until_deployment(first, "retired").await;
+    world.until("select count(*) from instances where status = 'healthy'", "1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_tells_how_each_deployment_ended() {
+    let world = World::new().await;
+    let first = world.push('a').await;
+    world.until_deployment(first, "live").await;
+    world.agent.build('b', Fate::Never("build".into()));
+    let passed_over = world.push('b').await;
+    let second = world.push('c').await;
+    world.until_deployment(second, "live").await;
+    world.agent.build('d', Fate::Never("build".into()));
+    let deleted = world.push('d').await;
+    world.until_deployment(deleted, "building").await;
+    execute(&world.database.owner, "update projects set deleted_at = now()").await;
+    world.until_deployment(deleted, "cancelled").await;
+    for (deployment, end) in [
+        (first, "deployment.retired"),
+        (passed_over, "deployment.superseded"),
+        (second, "deployment.retired"),
+        (deleted, "deployment.cancelled"),
+    ] {
+        let last = format!(
+            "select kind from events where deployment_id = '{}' order by sequence desc limit 1",
+            deployment.0
+        );
+        assert_eq!(world.one(&last).await, end);
+    }
+}

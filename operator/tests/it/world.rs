@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use zeitwork_database::PgConnection;
+use zeitwork_database::environments;
 use zeitwork_database::login::Role;
 use zeitwork_database::testing::{FACT_LIMIT, TestDatabase, execute, texts};
 use zeitwork_database::wishes::{self, NewWish, Wanted};
@@ -161,6 +162,16 @@ impl World {
             ),
         )
         .await;
+    }
+
+    /// Pauses or resumes, as the api would.
+    pub async fn pause(&self, paused: bool) {
+        let mut transaction = self.database.owner.begin().await.unwrap();
+        let (organisation, environment) = (self.organisation, self.environment);
+        environments::set_paused(&mut transaction, organisation, environment, paused)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
     }
 
     /// Sets a variable of the environment, as the api would.

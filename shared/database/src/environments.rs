@@ -229,7 +229,8 @@ pub async fn set_branch(
     found(done.rows_affected())
 }
 
-/// Pauses or resumes; the operator freezes or wakes the instances.
+/// Pauses or resumes; the operator freezes or wakes the instances. What waited to start meanwhile
+/// has all its time from now on.
 ///
 /// # Errors
 /// Those of every statement; [`Error::NotFound`].
@@ -247,9 +248,18 @@ pub async fn set_paused(
         id as EnvironmentId,
         paused
     )
+    .execute(&mut *connection)
+    .await?;
+    found(done.rows_affected())?;
+    sqlx::query!(
+        "update deployments set starting_at = now()
+        where environment_id = $1 and status = 'starting' and not $2",
+        id as EnvironmentId,
+        paused
+    )
     .execute(connection)
     .await?;
-    found(done.rows_affected())
+    Ok(())
 }
 
 /// Marks an environment as deleted; the operator takes down what runs.

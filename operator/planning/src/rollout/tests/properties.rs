@@ -87,7 +87,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::Return(n) => drop(nth(world, n).map(|it| it.lost = false)),
         Event::Move(n) => drop(nth(world, n).map(|it| it.moving = true)),
         Event::Freeze(n, frozen) => world.edges[n].1 = frozen,
-        Event::Pause(paused) => world.view.paused = paused,
+        Event::Pause(paused) => world.pause(paused),
         Event::Time(seconds) => world.pass_time(Duration::seconds(seconds)),
         Event::Node => world.node_works(),
         Event::Edges => world.edges_follow(),
@@ -120,6 +120,7 @@ fn act(world: &mut World) -> Result<(), TestCaseError> {
             prop_assert!(!known, "an edge may still send requests to it: {:?}", action);
         }
         if let Action::GoLive(deployment) = &action {
+            prop_assert!(!world.view.paused, "live though it never ran");
             let all = &world.view.instances;
             let of_it = |id| all.iter().any(|i| i.id == id && i.deployment == *deployment);
             let everywhere = world.edges.iter().all(|(t, _)| t.iter().all(|id| of_it(*id)));
@@ -173,7 +174,8 @@ proptest! {
         world.view.failures.clear();
         let rounds = world.settle();
         prop_assert!(rounds <= 3, "still busy after {} rounds", rounds);
-        prop_assert!(world.view.wanted.is_none(), "neither live nor failed");
+        let waits = world.view.wanted.is_some();
+        prop_assert!(!waits || world.view.paused, "neither live nor failed");
         let wanted = world.view.live.as_ref().map_or(0, |_| world.view.wanted_replicas(WEB));
         let fate = world.view.live.as_ref().map(|l| world.fates[&l.deployment]);
         if fate == Some(Fate::Healthy) {

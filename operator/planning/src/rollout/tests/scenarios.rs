@@ -69,8 +69,8 @@ fn happen(world: &mut World, event: &str) {
             world.edges[0].1 = false;
             world.edges_follow();
         }
-        ["pause"] => world.view.paused = true,
-        ["resume"] => world.view.paused = false,
+        ["pause"] => world.pause(true),
+        ["resume"] => world.pause(false),
         ["delete"] => {
             world.view.deleted = true;
             world.view.live = None;

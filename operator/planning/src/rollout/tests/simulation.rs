@@ -67,6 +67,14 @@ impl World {
         self.view.replicas.insert(WEB.to_owned(), replicas);
     }
 
+    /// Pauses or resumes; what waited has all its time from then on.
+    pub fn pause(&mut self, paused: bool) {
+        self.view.paused = paused;
+        if let Some(wanted) = self.view.wanted.as_mut().filter(|_| !paused) {
+            wanted.since = self.view.now;
+        }
+    }
+
     pub fn pass_time(&mut self, by: Duration) {
         self.view.now += by;
     }
