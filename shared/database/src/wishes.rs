@@ -14,6 +14,8 @@ use zeitwork_model::id::{
 use crate::events::{self, NewEvent};
 use crate::{Error, Result, images, variables};
 
+const SUPERSEDED: &str = "A newer deployment was wished for.";
+
 /// What shall run.
 #[derive(Debug, Clone)]
 pub enum Wanted<'a> {
@@ -91,21 +93,34 @@ pub async fn record(connection: &mut PgConnection, new: &NewWish<'_>) -> Result<
     };
     let wish = Wish { id: WishId::new(), generation, deployment_id };
     insert(connection, new, wish).await?;
-    supersede_older(connection, new.environment_id, wish).await?;
+    let superseded = supersede_older(connection, new.environment_id, wish).await?;
     serve_if_live(connection, new.environment_id, wish).await?;
     let text = format!("wished for by {} ({})", new.actor, new.trigger);
+    journal(connection, new, "wish.recorded", &text, deployment_id).await?;
+    for deployment in superseded {
+        journal(connection, new, "deployment.superseded", SUPERSEDED, deployment).await?;
+    }
+    Ok(wish)
+}
+
+async fn journal(
+    connection: &mut PgConnection,
+    new: &NewWish<'_>,
+    kind: &str,
+    text: &str,
+    deployment: DeploymentId,
+) -> Result<()> {
     let event = NewEvent {
         organisation_id: new.organisation_id,
         environment_id: new.environment_id,
-        kind: "wish.recorded",
-        text: &text,
-        deployment_id: Some(deployment_id),
+        kind,
+        text,
+        deployment_id: Some(deployment),
         instance_id: None,
         actor: new.actor,
         request_id: new.request_id,
     };
-    events::append(connection, &event).await?;
-    Ok(wish)
+    events::append(connection, &event).await
 }
 
 /// Locks the builds that the environment waits for. Builds come before deployments, and these
@@ -127,21 +142,24 @@ async fn lock_builds(connection: &mut PgConnection, environment: EnvironmentId) 
     Ok(())
 }
 
-/// Ends what is older and not live. A build of the very commit that is wished for now goes on.
+/// Ends what is older and not live, and returns it. A build of the very commit that is wished for
+/// now goes on.
 async fn supersede_older(
     connection: &mut PgConnection,
     environment: EnvironmentId,
     wish: Wish,
-) -> Result<()> {
-    sqlx::query!(
-        "update deployments
+) -> Result<Vec<DeploymentId>> {
+    let superseded = sqlx::query!(
+        r#"update deployments
         set status = 'superseded', finished_at = now(), deadline_at = null,
-            reason_code = 'superseded', reason_text = 'A newer deployment was wished for.'
-        where environment_id = $1 and status in ('queued', 'building', 'starting') and id <> $2",
+            reason_code = 'superseded', reason_text = $3
+        where environment_id = $1 and status in ('queued', 'building', 'starting') and id <> $2
+        returning id as "id: DeploymentId""#,
         environment as EnvironmentId,
-        wish.deployment_id as DeploymentId
+        wish.deployment_id as DeploymentId,
+        SUPERSEDED
     )
-    .execute(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
     sqlx::query!(
         "update builds b
@@ -167,7 +185,7 @@ async fn supersede_older(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(superseded.into_iter().map(|row| row.id).collect())
 }
 
 /// A wish for what is served already has nothing to wait for.

@@ -95,3 +95,83 @@ fn a_node_is_lost_after_silence_and_back_with_its_first_word() {
     let cordoned = node_after(NodeStatus::Lost, NodeStatus::Cordoned, ago(1), 1, now);
     assert_eq!(cordoned, Some(NodeStatus::Cordoned), "it is back as it was asked to be");
 }
+
+/// All rows that there can be.
+fn rows() -> impl Iterator<Item = Row> {
+    let flags = [false, true];
+    Status::ALL.iter().flat_map(move |&status| {
+        [Run, Pause, Stop].into_iter().flat_map(move |goal| {
+            flags.into_iter().flat_map(move |was_healthy| {
+                flags.map(|restarted| Row { status, goal, was_healthy, restarted })
+            })
+        })
+    })
+}
+
+const PHASES: [Phase; 7] = [
+    Phase::Waiting,
+    Phase::Starting,
+    Phase::Healthy,
+    Phase::Unhealthy,
+    Phase::Other,
+    Phase::Stopped,
+    Phase::Failed,
+];
+
+#[test]
+fn no_report_raises_the_dead_nor_calls_healthy_what_it_does_not_say_is() {
+    for row in rows() {
+        for (phase, current) in PHASES.into_iter().flat_map(|p| [(p, false), (p, true)]) {
+            let Some(next) = status_after(row, phase, current) else { continue };
+            let what = format!("{row:?} {phase:?} leads to {next}");
+            assert!(!row.status.is_final() && next != row.status, "{what}");
+            assert!(next != Status::Healthy || phase == Phase::Healthy, "{what}");
+            // Draining is our own doing, and so is its end before the goal says stop.
+            assert!(next != Status::Draining && next != Status::Pending, "{what}");
+            assert!(row.status != Status::Draining || next.is_final(), "{what}");
+            assert!(next != Status::Failed || row.goal != Stop, "{what}");
+            let gone = matches!(phase, Phase::Stopped | Phase::Failed);
+            assert_eq!(next.is_final(), gone, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_report_that_is_repeated_changes_nothing_more() {
+    for row in rows() {
+        for (phase, current) in PHASES.into_iter().flat_map(|p| [(p, false), (p, true)]) {
+            let Some(status) = status_after(row, phase, current) else { continue };
+            let was_healthy = row.was_healthy || status == Status::Healthy;
+            let after = Row { status, was_healthy, restarted: false, ..row };
+            assert_eq!(status_after(after, phase, current), None, "{row:?} {phase:?}");
+        }
+    }
+}
+
+#[test]
+fn what_shall_stop_is_gone_once_its_node_says_so() {
+    for row in rows().filter(|row| row.goal == Stop && !row.status.is_final()) {
+        for phase in [Phase::Stopped, Phase::Failed] {
+            assert_eq!(status_after(row, phase, true), Some(Status::Stopped), "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn silence_loses_every_node_and_its_end_brings_back_what_was_asked_of_it() {
+    let now = OffsetDateTime::UNIX_EPOCH + LOST_AFTER;
+    let (silent, fresh) = (Some(OffsetDateTime::UNIX_EPOCH), Some(now));
+    for &status in NodeStatus::ALL {
+        for instances in [0, 1] {
+            let lost = node_after(status, NodeStatus::Ready, silent, instances, now);
+            let is_known = !matches!(status, NodeStatus::Joining | NodeStatus::Lost);
+            assert_eq!(lost, is_known.then_some(NodeStatus::Lost), "{status}");
+            let back = node_after(NodeStatus::Lost, status, fresh, instances, now);
+            assert_eq!(back, Some(status), "{status}");
+            let stays = node_after(status, NodeStatus::Ready, fresh, instances, now);
+            assert_ne!(stays, Some(NodeStatus::Lost), "{status}");
+            let is_emptied = stays == Some(NodeStatus::Drained);
+            assert_eq!(is_emptied, status == NodeStatus::Draining && instances == 0, "{status}");
+        }
+    }
+}

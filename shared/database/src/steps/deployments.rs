@@ -187,7 +187,7 @@ pub async fn go_live(
     .fetch_optional(&mut *connection)
     .await?
     .ok_or(crate::Error::Stale("deployment"))?;
-    retire(connection, environment).await?;
+    retire(connection, environment, "Another deployment is live.").await?;
     sqlx::query!("update wishes set status = 'live' where id = $1", wish.id)
         .execute(&mut *connection)
         .await?;
@@ -206,11 +206,12 @@ pub async fn go_live(
     Ok(row)
 }
 
-/// Retires what is live in an environment: another goes live, or the environment was deleted.
-///
-/// # Errors
-/// Those of every statement.
-pub async fn retire(connection: &mut PgConnection, environment: EnvironmentId) -> Result<()> {
+/// Retires what is live in an environment, which another replaces or which was deleted.
+async fn retire(
+    connection: &mut PgConnection,
+    environment: EnvironmentId,
+    why: &str,
+) -> Result<()> {
     sqlx::query!(
         "update wishes set status = 'retired', ended_at = now()
         where environment_id = $1 and status = 'live'",
@@ -218,13 +219,19 @@ pub async fn retire(connection: &mut PgConnection, environment: EnvironmentId) -
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
-        "update deployments set status = 'retired', finished_at = now()
-        where environment_id = $1 and status = 'live'",
+    let retired = sqlx::query_as!(
+        Changed,
+        r#"update deployments set status = 'retired', finished_at = now()
+        where environment_id = $1 and status = 'live'
+        returning id as "id: DeploymentId", environment_id as "environment_id: EnvironmentId",
+            organisation_id as "organisation_id: OrganisationId""#,
         environment as EnvironmentId
     )
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    for deployment in retired {
+        deployment.journal(connection, "deployment.retired", why).await?;
+    }
     Ok(())
 }
 
@@ -233,7 +240,14 @@ pub async fn retire(connection: &mut PgConnection, environment: EnvironmentId) -
 /// # Errors
 /// Those of every statement.
 pub async fn end_all(connection: &mut PgConnection, environment: EnvironmentId) -> Result<()> {
-    retire(connection, environment).await?;
+    const WHY: &str = "The environment or its project was deleted.";
+    sqlx::query!(
+        "select id from environments where id = $1 for no key update",
+        environment as EnvironmentId
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    retire(connection, environment, WHY).await?;
     sqlx::query!(
         "update wishes set status = 'cancelled', ended_at = now()
         where environment_id = $1 and status = 'pending'",
@@ -241,15 +255,22 @@ pub async fn end_all(connection: &mut PgConnection, environment: EnvironmentId) 
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
-        "update deployments
+    let cancelled = sqlx::query_as!(
+        Changed,
+        r#"update deployments
         set status = 'cancelled', reason_code = 'deleted', finished_at = now(), deadline_at = null,
-            reason_text = 'The environment or its project was deleted.'
-        where environment_id = $1 and status in ('queued', 'building', 'starting')",
-        environment as EnvironmentId
+            reason_text = $2
+        where environment_id = $1 and status in ('queued', 'building', 'starting')
+        returning id as "id: DeploymentId", environment_id as "environment_id: EnvironmentId",
+            organisation_id as "organisation_id: OrganisationId""#,
+        environment as EnvironmentId,
+        WHY
     )
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    for deployment in cancelled {
+        deployment.journal(connection, "deployment.cancelled", WHY).await?;
+    }
     Ok(())
 }
 

@@ -12,3 +12,4 @@ mod restore;
 mod roles;
 mod routes;
 mod standing_still;
+mod transitions;
