@@ -18,6 +18,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub struct Images {
     looked: Option<Instant>,
     listed: Vec<ImageReport>,
+    /// When the listing was asked for that `listed` is.
+    listed_at: Option<Instant>,
     idle_since: BTreeMap<String, Instant>,
 }
 
@@ -27,7 +29,8 @@ impl Images {
         if self.looked.is_some_and(|time| time.elapsed() < PERIOD) {
             return;
         }
-        self.looked = Some(Instant::now());
+        let asked = Instant::now();
+        self.looked = Some(asked);
         match engine.images().await {
             Ok(images) => {
                 let report = |image: bollard::models::ImageSummary| ImageReport {
@@ -35,6 +38,7 @@ impl Images {
                     size_bytes: u64::try_from(image.size).unwrap_or(0),
                 };
                 self.listed = images.into_iter().map(report).collect();
+                self.listed_at = Some(asked);
             }
             Err(error) => {
                 tracing::warn!(error = chain(&error), "images cannot be listed");
@@ -85,5 +89,11 @@ impl Images {
     #[must_use]
     pub fn reports(&self) -> Vec<ImageReport> {
         self.listed.clone()
+    }
+
+    /// When what is reported was asked for; none while the engine has listed nothing yet.
+    #[must_use]
+    pub fn listed_at(&self) -> Option<Instant> {
+        self.listed_at
     }
 }

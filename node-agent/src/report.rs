@@ -151,6 +151,7 @@ impl Reporter {
             instances: Vec::new(),
             builds: Vec::new(),
             images: Vec::new(),
+            images_listed_ms_ago: None,
             problems: Vec::new(),
         };
         let mut report = bare(&snapshot, builds, frame);
@@ -172,6 +173,9 @@ fn bare(snapshot: &Snapshot, builds: Vec<BuildReport>, mut frame: NodeReport) ->
     frame.instances = snapshot.instances.iter().map(|(report, _)| report.clone()).collect();
     frame.builds = builds;
     frame.images.clone_from(&snapshot.images);
+    frame.images_listed_ms_ago = snapshot
+        .images_listed_at
+        .map(|asked| u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX));
     frame.problems.clone_from(&snapshot.problems);
     if frame.host.disk_available_bytes < LEAST_DISK {
         let text = "the disk of the agent's state directory is full; make room: until then its \

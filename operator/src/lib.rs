@@ -125,6 +125,7 @@ fn start_reconcilers(all: &Reconcilers, life: &Lifecycle, world: &Arc<World>) {
     all.spawn(life, reconcilers::Heads::new(world), every.timeout(OUTSIDE_LIMIT));
     all.spawn(life, reconcilers::CommitStatus::new(world), every.timeout(OUTSIDE_LIMIT));
     all.spawn(life, reconcilers::Builds::new(world), every);
+    all.spawn(life, reconcilers::Images::new(world), every.gap(PERIOD));
     all.spawn(life, reconcilers::Rollouts::new(world), every);
     all.spawn(life, reconcilers::Routes::new(world), every);
     all.spawn(

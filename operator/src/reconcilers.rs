@@ -3,6 +3,7 @@
 pub(crate) mod builds;
 mod commit_status;
 mod heads;
+mod images;
 mod nodes;
 mod retention;
 mod rollouts;
@@ -16,6 +17,7 @@ pub use builds::Builds;
 pub(crate) use builds::unavailable;
 pub use commit_status::CommitStatus;
 pub use heads::Heads;
+pub use images::Images;
 pub use nodes::Nodes;
 pub use retention::Retention;
 pub use rollouts::Rollouts;

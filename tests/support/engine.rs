@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use hyper::Method;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -45,6 +46,21 @@ pub async fn bridges(installation: &str) -> Vec<String> {
     let name =
         |it: &Value| it["Options"]["com.docker.network.bridge.name"].as_str().map(str::to_owned);
     all.iter().filter_map(name).collect()
+}
+
+/// Removes every image of it, as `docker system prune -a` would.
+///
+/// # Panics
+/// Where the engine refuses.
+pub async fn remove_images(installation: &str) {
+    for image in ids("/images/json", installation).await {
+        let path = format!("/images/{image}?force=1");
+        let ask = Ask { method: Method::DELETE, ..Ask::get("engine", &path) };
+        let stream = UnixStream::connect(SOCKET).await.unwrap();
+        let answer = ask.send_over(stream).await.unwrap();
+        assert!(answer.status.is_success(), "{image}: {}", answer.text());
+    }
+    assert_eq!(ids("/images/json", installation).await, BTreeSet::new());
 }
 
 /// The items of a list of the engine's API that carry its label.

@@ -36,7 +36,7 @@ pub struct Rollback {
         ("project" = String, Path, description = "Id or slug"),
         ("environment" = String, Path, description = "Id or name")),
     responses((status = 202, body = Deployment)))]
-/// Makes an older deployment live again, with its own variables.
+/// Makes an older deployment live again, with its own variables; where its image is lost, a new deployment of the same.
 pub async fn roll_back(
     State(app): State<App>,
     caller: Caller<can::Deploy>,

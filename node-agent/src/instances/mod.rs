@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub instances: Vec<(InstanceReport, i32)>,
     /// Images of ours.
     pub images: Vec<ImageReport>,
+    /// When they were listed.
+    pub images_listed_at: Option<Instant>,
     /// What keeps the node from working as it should.
     pub problems: Vec<Reason>,
 }
@@ -384,6 +386,7 @@ impl Instances {
             engine_version: self.engine_version.clone(),
             instances,
             images: self.images.reports(),
+            images_listed_at: self.images.listed_at(),
             problems,
         });
     }

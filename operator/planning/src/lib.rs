@@ -8,6 +8,7 @@
 
 pub mod branches;
 pub mod builds;
+pub mod images;
 pub mod nodes;
 pub mod placement;
 pub mod rollout;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+use zeitwork_database::images;
 use zeitwork_database::steps::instances::{self, NewInstance};
 use zeitwork_database::steps::{deployments, routes};
 use zeitwork_database::views::{placement, rollouts};
@@ -116,11 +117,13 @@ async fn apply(world: &World, scene: &Scene<'_>, action: &Action) -> Result<bool
     let connection = &mut *transaction;
     match action {
         Action::Start(deployment, process) => {
-            if !start(connection, scene, *deployment, process).await? {
-                if instances::stop_longest_rested(connection).await? {
+            match start(connection, scene, *deployment, process).await? {
+                Started::Here => {}
+                Started::Crowded if instances::stop_longest_rested(connection).await? => {
                     commit(step!("rollouts.make_room"), transaction).await?;
+                    return Ok(false);
                 }
-                return Ok(false);
+                Started::Crowded | Started::Nowhere => return Ok(false),
             }
         }
         Action::Revive(id) => instances::revive(connection, *id).await?,
@@ -170,13 +173,23 @@ async fn fail(
     Ok(())
 }
 
-/// Creates one instance; false where no node has room.
+/// What became of a start.
+enum Started {
+    /// There is one instance more.
+    Here,
+    /// No ready node that has the image has room.
+    Crowded,
+    /// No node has the image: room would not help.
+    Nowhere,
+}
+
+/// Creates one instance, if it can.
 async fn start(
     connection: &mut zeitwork_database::PgConnection,
     scene: &Scene<'_>,
     deployment: DeploymentId,
     process: &str,
-) -> Result<bool, Error> {
+) -> Result<Started, Error> {
     let unfit = |what: &str| Error::Unfit(format!("{deployment} has no {what}"));
     let row = scene.deployment(deployment).ok_or_else(|| unfit("row"))?;
     let image = row.image_id.ok_or_else(|| unfit("image"))?;
@@ -185,7 +198,8 @@ async fn start(
     let nodes: Vec<Node> = nodes.into_iter().filter_map(node).collect();
     let Some(Place { node, address }) = choose(&nodes, u64::from(settings.limits.memory_mb) << 20)
     else {
-        return Ok(false);
+        let is_lost = images::is_lost(connection, deployment).await?;
+        return Ok(if is_lost { Started::Nowhere } else { Started::Crowded });
     };
     let most = scene.view.most_members(deployment, process);
     let new = NewInstance {
@@ -200,7 +214,7 @@ async fn start(
         most_members: i64::try_from(most).unwrap_or(i64::MAX),
     };
     instances::create(connection, &new).await?;
-    Ok(true)
+    Ok(Started::Here)
 }
 
 fn node(candidate: placement::Candidate) -> Option<Node> {

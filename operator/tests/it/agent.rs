@@ -10,7 +10,7 @@ use zeitwork_model::id::{BuildId, InstanceId};
 use zeitwork_model::instance::InstanceGoal;
 use zeitwork_model::reason::Reason;
 use zeitwork_protocol::report::{
-    BuildOutcome, BuildReport, HostReport, InstancePhase, InstanceReport, NodeReport,
+    BuildOutcome, BuildReport, HostReport, ImageReport, InstancePhase, InstanceReport, NodeReport,
 };
 use zeitwork_protocol::target::{BuildTarget, InstanceTarget, NodeTarget};
 use zeitwork_runtime::Lifecycle;
@@ -41,6 +41,8 @@ struct State {
     claimed: Vec<InstanceTarget>,
     /// Instances that were healthy and fail their check.
     sick: BTreeSet<InstanceId>,
+    /// What its engine lists, once it does.
+    images: Option<Vec<String>>,
     /// What it says keeps it from working.
     problem: Option<String>,
     /// Every build that was ever asked for.
@@ -119,6 +121,12 @@ impl Agent {
         self.state.lock().unwrap().sick.insert(instance);
     }
 
+    /// From now on it lists the images of these commits' digits, or none at all.
+    pub fn lists(&self, digits: Option<&[char]>) {
+        let image = |digit: &char| format!("sha256:{}", crate::world::commit(*digit));
+        self.state.lock().unwrap().images = digits.map(|all| all.iter().map(image).collect());
+    }
+
     /// From now on it says that this keeps it from working, or that nothing does.
     pub fn problem(&self, text: Option<&str>) {
         self.state.lock().unwrap().problem = text.map(str::to_owned);
@@ -175,7 +183,8 @@ impl Agent {
             builds: target
                 .map(|t| t.builds.iter().map(|b| build(&state, b)).collect())
                 .unwrap_or_default(),
-            images: Vec::new(),
+            images: state.images.iter().flatten().map(|image| listed(image)).collect(),
+            images_listed_ms_ago: state.images.as_ref().map(|_| 0),
             problems: state.problem.iter().map(|text| Reason::new("engine", text)).collect(),
         }
     }
@@ -225,6 +234,10 @@ fn instance(state: &State, target: &InstanceTarget) -> InstanceReport {
         oom_killed: false,
         usage: None,
     }
+}
+
+fn listed(image: &str) -> ImageReport {
+    ImageReport { image: image.to_owned(), size_bytes: 1_000 }
 }
 
 fn build(state: &State, target: &BuildTarget) -> BuildReport {

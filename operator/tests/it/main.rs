@@ -5,6 +5,7 @@
 mod agent;
 mod builds;
 mod edge;
+mod images;
 mod lasting;
 mod lasting_states;
 mod nodes;

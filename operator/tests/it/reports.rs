@@ -3,10 +3,11 @@
 use crate::world::World;
 
 /// Every reconciler, by name.
-const ALL: [&str; 9] = [
+const ALL: [&str; 10] = [
     "builds",
     "commit_status",
     "heads",
+    "images",
     "nodes",
     "retention",
     "rollouts",

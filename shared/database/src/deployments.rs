@@ -139,7 +139,8 @@ pub async fn live(
     Ok(select(connection, organisation, filter, None, None, 1).await?.pop())
 }
 
-/// The deployment that was live before the one that is (or, where none is, the last that was).
+/// The deployment that was live before the one that is (or, where none is, the last that was). What
+/// is live because it was built again is the same as what it repeats.
 ///
 /// # Errors
 /// Those of every statement.
@@ -149,10 +150,14 @@ pub async fn live_before(
     environment: EnvironmentId,
 ) -> Result<Option<DeploymentId>> {
     let row = sqlx::query!(
-        r#"select id as "id: DeploymentId" from deployments
-        where organisation_id = $1 and environment_id = $2 and status = 'retired'
-            and image_id is not null and live_at is not null
-        order by live_at desc
+        r#"select d.id as "id: DeploymentId" from deployments d
+        where d.organisation_id = $1 and d.environment_id = $2 and d.status = 'retired'
+            and d.image_id is not null and d.live_at is not null
+            and not exists (
+                select from deployments l
+                where l.environment_id = $2 and l.status = 'live'
+                    and coalesce(l.rebuild_of, l.id) = coalesce(d.rebuild_of, d.id))
+        order by d.live_at desc
         limit 1"#,
         organisation as OrganisationId,
         environment as EnvironmentId

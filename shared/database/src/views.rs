@@ -3,6 +3,7 @@
 pub mod builds;
 pub mod commit_status;
 pub mod heads;
+pub mod images;
 pub mod nodes;
 pub mod placement;
 pub mod rollouts;

@@ -30,7 +30,8 @@ pub enum Wanted<'a> {
         /// Of the commit.
         author: &'a str,
     },
-    /// A deployment of before, with its own configuration and variables.
+    /// A deployment of before, with its own configuration and variables. Where no node has its image
+    /// any more, a new one of the same is built.
     Again(DeploymentId),
 }
 
@@ -86,6 +87,9 @@ pub async fn record(connection: &mut PgConnection, new: &NewWish<'_>) -> Result<
     let generation = environment.generation;
     lock_builds(connection, new.environment_id).await?;
     let deployment_id = match &new.wanted {
+        Wanted::Again(id) if images::is_lost(connection, *id).await? => {
+            build_again(connection, new, *id, generation).await?
+        }
         Wanted::Again(id) => start_again(connection, new, *id, generation).await?,
         Wanted::New { .. } => {
             insert_deployment(connection, new, environment.project_id, generation).await?
@@ -269,6 +273,36 @@ async fn insert_deployment(
     .execute(connection)
     .await?;
     Ok(id)
+}
+
+/// A new deployment of the same commit, configuration and variables.
+async fn build_again(
+    connection: &mut PgConnection,
+    new: &NewWish<'_>,
+    of: DeploymentId,
+    generation: i64,
+) -> Result<DeploymentId> {
+    let id = DeploymentId::new();
+    let done = sqlx::query!(
+        "insert into deployments (id, organisation_id, project_id, environment_id, generation,
+            commit_sha, message, author, trigger, configuration, variable_set_id, deadline_at,
+            rebuild_of, reason_code, reason_text)
+        select $4, organisation_id, project_id, environment_id, $5, commit_sha, message, author, $6,
+            configuration, variable_set_id, now() + interval '30 minutes',
+            coalesce(rebuild_of, id), $7, 'No node has its image any more: it is built again.'
+        from deployments
+        where organisation_id = $1 and environment_id = $2 and id = $3",
+        new.organisation_id as OrganisationId,
+        new.environment_id as EnvironmentId,
+        of as DeploymentId,
+        id as DeploymentId,
+        generation,
+        new.trigger.as_str(),
+        zeitwork_model::reason::IMAGE_LOST
+    )
+    .execute(connection)
+    .await?;
+    if done.rows_affected() > 0 { Ok(id) } else { Err(Error::NotFound("deployment")) }
 }
 
 async fn start_again(

@@ -28,7 +28,7 @@ text_enum! {
         Manual = "manual",
         /// `POST …/rollback`.
         Rollback = "rollback",
-        /// `POST …/redeploy`, or a changed variable with `?deploy=true`.
+        /// `POST …/redeploy`, a changed variable with `?deploy=true`, or (by the operator) a lost image.
         Redeploy = "redeploy",
     }
 }

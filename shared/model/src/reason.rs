@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 pub const NODE_LOST: &str = "node_lost";
 /// Code of an instance whose address its node does not have any more.
 pub const ADDRESS_LOST: &str = "address_lost";
+/// Code of a deployment whose image no node has any more.
+pub const IMAGE_LOST: &str = "image_lost";
 /// Ends of instances that say nothing against their deployment: they are replaced at once.
 pub const BLAMELESS: [&str; 2] = [NODE_LOST, ADDRESS_LOST];
 

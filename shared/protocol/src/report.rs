@@ -21,8 +21,12 @@ pub struct NodeReport {
     pub instances: Vec<InstanceReport>,
     /// Every build that it runs, or ran and the target still lists.
     pub builds: Vec<BuildReport>,
-    /// Images of ours on its engine.
+    /// Images of ours on its engine, when they were listed last.
     pub images: Vec<ImageReport>,
+    /// Milliseconds since that listing was asked for; absent before the first, and of agents that do
+    /// not say so: then nothing is known of what the engine lacks.
+    #[serde(default)]
+    pub images_listed_ms_ago: Option<u64>,
     /// What keeps it from working as it should (engine away, isolation missing, disk low).
     pub problems: Vec<Reason>,
 }

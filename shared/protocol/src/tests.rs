@@ -2,7 +2,7 @@ use serde_json::json;
 use zeitwork_model::generation::Position;
 use zeitwork_model::reason::Reason;
 
-use crate::report::{BuildOutcome, BuildReport, InstancePhase, InstanceReport};
+use crate::report::{BuildOutcome, BuildReport, InstancePhase, InstanceReport, NodeReport};
 use crate::target::NodeTarget;
 
 #[test]
@@ -36,4 +36,20 @@ fn a_phase_of_the_future_is_unknown_not_an_error() {
     });
     let report: InstanceReport = serde_json::from_value(text).unwrap();
     assert_eq!(report.phase, InstancePhase::Unknown);
+}
+
+#[test]
+fn a_report_that_does_not_say_when_images_were_listed_is_read() {
+    let host = json!({
+        "agent_version": "1", "engine_version": "", "kernel": "", "subnet": null, "cores": 1,
+        "memory_bytes": 1, "memory_available_bytes": 1, "cpu_millis": 0, "load1": 0.0,
+        "disk_bytes": 1, "disk_available_bytes": 1, "network_received_bytes": 0,
+        "network_sent_bytes": 0
+    });
+    let text = json!({
+        "version": 1, "minimum_reader": 1, "applied": null, "host": host, "instances": [],
+        "builds": [], "images": [], "problems": []
+    });
+    let report: NodeReport = serde_json::from_value(text).unwrap();
+    assert_eq!(report.images_listed_ms_ago, None);
 }

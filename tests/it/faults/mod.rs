@@ -6,6 +6,7 @@ mod engine;
 mod hangs;
 mod kills;
 mod lines;
+mod pruned;
 mod pushes;
 mod renamed;
 mod space;

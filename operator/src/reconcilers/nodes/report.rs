@@ -61,6 +61,7 @@ pub(super) async fn take_in(
             changed += take_in_build(world, row, node, said, reported_at).await?;
         }
     }
+    changed += see_images(connection, node, &report, reported_at).await?;
     note_usage(connection, rows, &report).await?;
     // Last: whatever failed before is looked at again.
     let (host, problems) = (&report.host, &report.problems);
@@ -263,6 +264,21 @@ async fn lose(connection: &mut PgConnection, row: &Build, reason: &Reason) -> Re
     }
     let text = format!("{} (in the last of {} attempts)", reason.text, row.attempt);
     fail(connection, row.id, row.attempt, &Reason::new(&reason.code, text)).await
+}
+
+/// Takes in which images it has, once it has listed them.
+async fn see_images(
+    connection: &mut PgConnection,
+    node: &Node,
+    report: &NodeReport,
+    reported_at: time::OffsetDateTime,
+) -> Result<u64, Error> {
+    let ago = report.images_listed_ms_ago.and_then(|ms| i64::try_from(ms).ok());
+    let ago = ago.map(time::Duration::milliseconds);
+    let Some(listed_at) = ago.and_then(|ago| reported_at.checked_sub(ago)) else { return Ok(0) };
+    let images: Vec<String> = report.images.iter().map(|it| it.image.clone()).collect();
+    let see = steps::see_images(connection, node.id, &images, listed_at);
+    Ok(effect(step!("nodes.see_images"), see).await?)
 }
 
 async fn note_usage(

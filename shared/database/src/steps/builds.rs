@@ -332,7 +332,7 @@ pub async fn succeed(
     sqlx::query!(
         "insert into image_locations (image_id, node_id, engine_image) values ($1, $2, $3)
         on conflict (image_id, node_id)
-        do update set engine_image = excluded.engine_image, last_used_at = now()",
+        do update set engine_image = excluded.engine_image, last_used_at = now(), gone_at = null",
         row.id as ImageId,
         node as NodeId,
         image.engine_image

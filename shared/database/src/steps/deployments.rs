@@ -299,6 +299,22 @@ pub async fn explain(
     Ok(())
 }
 
+/// Takes back that no node has the image of a live deployment.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn image_found(connection: &mut PgConnection, deployment: DeploymentId) -> Result<()> {
+    sqlx::query!(
+        "update deployments set reason_code = null, reason_text = null
+        where id = $1 and status = 'live' and reason_code = $2",
+        deployment as DeploymentId,
+        zeitwork_model::reason::IMAGE_LOST
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Sets the commit that a reference was resolved to.
 ///
 /// # Errors

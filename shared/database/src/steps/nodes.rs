@@ -42,6 +42,32 @@ pub async fn take_in(
     Ok(())
 }
 
+/// Takes in which images a node had when it listed them: of those that it is known to have had,
+/// what it lacks is gone, and what it has again is not. A listing says nothing of what was built
+/// about the time it was asked for, or later.
+///
+/// # Errors
+/// Those of every statement.
+pub async fn see_images(
+    connection: &mut PgConnection,
+    node: NodeId,
+    images: &[String],
+    listed_at: OffsetDateTime,
+) -> Result<u64> {
+    let done = sqlx::query!(
+        "update image_locations
+        set gone_at = case when engine_image = any($2) then null else now() end
+        where node_id = $1 and (gone_at is not null) = (engine_image = any($2))
+            and greatest(last_used_at, gone_at) < $3::timestamptz - interval '10 seconds'",
+        node as NodeId,
+        images,
+        listed_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Moves a node from one status to the next. What it was asked to be outlives its silence.
 ///
 /// # Errors

@@ -94,9 +94,11 @@ pub async fn unbuilt(connection: &mut PgConnection) -> Result<Vec<Unbuilt>> {
         Unbuilt,
         r#"with unbuilt as (
             select d.id, d.organisation_id, d.project_id, d.environment_id, d.commit_sha,
-                p.root_directory, p.dockerfile, d.variable_set_id,
+                coalesce(o.root_directory, p.root_directory) as root_directory,
+                coalesce(o.dockerfile, p.dockerfile) as dockerfile, d.variable_set_id,
                 encode(sha256(convert_to(jsonb_build_array(
-                    d.project_id, d.commit_sha, p.root_directory, p.dockerfile,
+                    d.project_id, d.commit_sha, coalesce(o.root_directory, p.root_directory),
+                    coalesce(o.dockerfile, p.dockerfile),
                     (select coalesce(jsonb_agg(entry order by entry->>'name'), '[]')
                      from jsonb_array_elements(v.entries) entry
                      where entry->>'at' in ('build', 'both'))
@@ -104,17 +106,27 @@ pub async fn unbuilt(connection: &mut PgConnection) -> Result<Vec<Unbuilt>> {
             from deployments d
             join projects p on p.id = d.project_id
             join variable_sets v on v.id = d.variable_set_id
+            -- What is built again is built as it was.
+            left join lateral (
+                select b.root_directory, b.dockerfile
+                from deployments r
+                join builds b on b.project_id = r.project_id and b.image_id = r.image_id
+                    and b.commit_sha = r.commit_sha
+                where r.id = d.rebuild_of
+                order by b.id desc limit 1
+            ) o on true
             where d.status = 'queued' and d.build_id is null and d.commit_sha is not null
                 and p.source_kind <> 'image'
         )
         select u.id as "id: DeploymentId", u.organisation_id as "organisation_id: OrganisationId",
             u.project_id as "project_id: ProjectId",
             u.environment_id as "environment_id: EnvironmentId",
-            u.commit_sha as "commit_sha!", u.root_directory, u.dockerfile,
+            u.commit_sha as "commit_sha!", u.root_directory as "root_directory!",
+            u.dockerfile as "dockerfile!",
             u.variable_set_id as "variable_set_id: VariableSetId", u.plan_key as "plan_key!",
             (select i.id from builds b
              join images i on i.id = b.image_id and i.deleted_at is null
-             join image_locations l on l.image_id = i.id
+             join image_locations l on l.image_id = i.id and l.gone_at is null
              join nodes n on n.id = l.node_id and n.status = 'ready'
              where b.project_id = u.project_id and b.plan_key = u.plan_key
                 and b.status = 'succeeded'

@@ -49,7 +49,7 @@ pub async fn candidates(
              where e.node_id = n.id
              order by e.reserved_at desc limit 1) as last
         from nodes n
-        join image_locations l on l.node_id = n.id and l.image_id = $1
+        join image_locations l on l.node_id = n.id and l.image_id = $1 and l.gone_at is null
         where n.status = 'ready' and n.subnet is not null
         order by n.id
         limit 1000"#,

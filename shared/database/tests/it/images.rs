@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use zeitwork_database::login::Role;
-use zeitwork_database::steps::retention;
+use zeitwork_database::steps::{nodes, retention};
 use zeitwork_database::testing::{TestDatabase, execute, texts};
 use zeitwork_database::wishes::{self, NewWish, Wanted};
-use zeitwork_database::{Database, Error};
+use zeitwork_database::{Database, Error, images, installation};
 use zeitwork_model::environment::Trigger;
-use zeitwork_model::id::{DeploymentId, EnvironmentId, ImageId, OrganisationId, ProjectId};
+use zeitwork_model::id::{DeploymentId, EnvironmentId, ImageId, NodeId, OrganisationId, ProjectId};
 
 struct World {
     database: TestDatabase,
@@ -35,6 +35,10 @@ impl World {
             insert into images (id, organisation_id, project_id, content_id, size_bytes, platform,
                 held_at)
             values ('{image}', '{o}', '{p}', 'sha256:1', 1, 'linux/amd64', now() - interval '1 h');
+            insert into nodes (id, name, status, public_key, database_role)
+            values ('{image}', 'n', 'ready', sha256(''), 'n');
+            insert into image_locations (image_id, node_id, engine_image, last_used_at)
+            values ('{image}', '{image}', 'sha256:1', now() - interval '1 h');
             insert into variable_sets (id, organisation_id, project_id, digest, entries)
             values ('{image}', '{o}', '{p}', '1', '[]');
             insert into deployments (id, organisation_id, project_id, environment_id, generation,
@@ -114,4 +118,33 @@ async fn nothing_starts_on_an_image_that_is_being_given_up() {
     let (rolled_back, ()) = tokio::join!(rollback, commit);
     assert!(matches!(rolled_back, Err(Error::Stale("deployment"))), "{rolled_back:?}");
     assert!(world.is_given_up().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_says_nothing_of_what_was_built_after_it() {
+    let world = World::with_old_deployment().await;
+    let node = "select node_id::text from image_locations";
+    let node = NodeId(texts(&world.database.owner, node).await[0].parse().unwrap());
+    let operator = world.database.role(Role::Operator).await;
+    let mut connection = operator.acquire().await.unwrap();
+    let now = installation::now(&mut connection).await.unwrap();
+    let ago = |minutes: i64| now - time::Duration::minutes(minutes);
+    let there = ["sha256:1".to_owned()];
+    let lost = "select gone_at is not null from image_locations";
+    // It was made an hour ago.
+    let steps: [(&[String], _, &str); 6] = [
+        (&[], ago(70), "false"),
+        (&there, ago(50), "false"),
+        (&[], ago(40), "true"),
+        // From before it was found to be gone.
+        (&there, ago(30), "true"),
+        (&there, ago(-1), "false"),
+        (&[], ago(-2), "true"),
+    ];
+    for (number, (images, listed_at, wanted)) in steps.into_iter().enumerate() {
+        nodes::see_images(&mut connection, node, images, listed_at).await.unwrap();
+        assert_eq!(texts(&world.database.owner, lost).await, [wanted], "step {number}");
+        let is_lost = images::is_lost(&mut connection, world.deployment).await.unwrap();
+        assert_eq!(is_lost.to_string(), wanted, "step {number}");
+    }
 }

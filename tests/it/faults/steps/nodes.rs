@@ -1,4 +1,4 @@
-//! A node that is cordoned, frozen, killed, and lost.
+//! A node that is cordoned, frozen, killed, and lost, and one that has lost an image.
 
 use hyper::Method;
 use serde_json::json;
@@ -11,6 +11,7 @@ pub(super) async fn all(world: &mut World<'_>) {
     world.tell("without room", without_room).await;
     world.tell("without token", without_token).await;
     world.tell("frozen", frozen).await;
+    world.tell("without image", without_image).await;
 }
 
 /// A cordoned node takes nothing: what rests there makes room, what is pushed waits.
@@ -72,4 +73,35 @@ async fn frozen(world: &mut World<'_>) {
     let commit = world.push(&[("Dockerfile", &serving())], "Eighth").await;
     world.serves(&commit).await;
     world.commits.push(commit);
+}
+
+/// What shall run again has its image nowhere; what runs of it goes on.
+async fn without_image(world: &mut World<'_>) {
+    let bare = world.path("/environments/bare");
+    world.post(&world.path("/environments"), &json!({"name": "bare", "branch": "none"})).await;
+    let served = world.commits.last().unwrap().clone();
+    let wish = json!({"environment": "bare", "commit": served});
+    world.post(&world.path("/deployments"), &wish).await;
+    let ours = "environment_id = (select id from environments where name = 'bare')";
+    let live = format!("select count(*) from deployments where status = 'live' and {ours}");
+    world.until_row(&live, "1").await;
+    world.post(&format!("{bare}/scale"), &json!({"replicas": 0})).await;
+    let open = format!(
+        "select count(*) from instances where status not in ('stopped', 'failed') and {ours}"
+    );
+    world.until_row(&open, "0").await;
+    // Later than any listing of the node's that says otherwise.
+    let mark = |at: &str| {
+        format!(
+            "with marked as (update image_locations set gone_at = {at} returning 1) \
+             select 'marked' from marked limit 1"
+        )
+    };
+    let lose = mark("now() + interval '1 hour'");
+    assert_eq!(world.database.lock().await.run(&lose).await, "marked");
+    world.post(&format!("{bare}/scale"), &json!({"replicas": 1})).await;
+    world.past("images.build_again").await;
+    world.until_row(&format!("{live} and rebuild_of is not null"), "1").await;
+    assert_eq!(world.database.lock().await.run(&mark("null")).await, "marked");
+    world.owner.call(Method::DELETE, &bare, None).await.unwrap();
 }
