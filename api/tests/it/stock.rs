@@ -97,10 +97,12 @@ impl Stock {
     /// The deployment has been live and another one is.
     pub async fn retire(&self, user: &User<'_>) {
         let (organisation, project) = (user.organisation.0, self.project.0);
-        let (image, deployment) = (ImageId::new().0, self.deployment.0);
+        let (image, deployment, node) = (ImageId::new().0, self.deployment.0, self.node.0);
         let script = format!(
             "insert into images (id, organisation_id, project_id, content_id, size_bytes, platform)
              values ('{image}', '{organisation}', '{project}', 'sha256:{image}', 1, 'linux/amd64');
+             insert into image_locations (image_id, node_id, engine_image)
+             values ('{image}', '{node}', 'sha256:{image}');
              update deployments set status = 'retired', image_id = '{image}', live_at = now()
              where id = '{deployment}';
              update wishes set status = 'retired', ended_at = now()

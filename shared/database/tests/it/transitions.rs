@@ -96,6 +96,8 @@ impl World {
             values ('{node}', 'a', decode(repeat('00', 32), 'hex'), 'a');
             insert into images (id, organisation_id, project_id, content_id, size_bytes, platform)
             values ('{image}', '{o}', '{p}', 'sha256:1', 1, 'linux/amd64');
+            insert into image_locations (image_id, node_id, engine_image)
+            values ('{image}', '{node}', 'sha256:1');
             insert into variable_sets (id, organisation_id, project_id, digest, entries)
             values ('{image}', '{o}', '{p}', '1', '[]');
             insert into builds (id, organisation_id, project_id, commit_sha, root_directory,
